@@ -4,6 +4,9 @@ The message is one line: which input, what was found, what would work. The comma
 and nothing else; Python callers catch ``DnadiffError``.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class DnadiffError(Exception):
     """Anything dnadiff refuses to do, with a reason."""
@@ -27,3 +30,15 @@ class ResourceError(DnadiffError):
     """Not enough disk or memory."""
 
     exit_code = 4
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """The end of an error message: the choice nearest to a word that is none of them, or all choices if none is near.
+
+    Args:
+        word: What was found.
+        choices: What would work.
+    """
+    choices = list(choices)
+    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(choices)}"
