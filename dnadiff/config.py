@@ -1,10 +1,10 @@
 """Composing a configuration from presets and ``key=value`` overrides, and keeping it as plain JSON.
 
-A folder of ``configs/`` named like a section holds its presets, chosen whole as in ``model=small``; single keys are set as in
-``optim.lr=1e-4``; ``experiment=NAME`` chooses several at once, and overrides win over it. The grammar is Hydra's, and Hydra
-composes the files over the schema; nothing else of it is used: no working folders, no import paths, no resolvers. A value that
-holds ``${`` is refused, so a configuration is data and never a program. Text values are taken as they are typed: a path may hold
-spaces, commas or an equals sign, and a list of contigs may be written ``a,b`` or ``[a,b]``.
+A folder of ``configs/`` named like a section holds its presets, chosen whole as in ``model=small``; single keys are
+set as in ``optim.lr=1e-4``; ``experiment=NAME`` chooses several at once, and overrides win over it. The grammar is
+Hydra's, and Hydra composes the files over the schema; nothing else of it is used: no working folders, import paths or
+resolvers. A value that holds ``${`` is refused, so a configuration is data and never a program. Text values are taken
+as they are typed: a path may hold spaces, commas or an equals sign, and contigs are listed as ``a,b`` or ``[a,b]``.
 
 Every mistake is one line that names the key, what was found and what would work.
 """
@@ -185,5 +185,6 @@ def _with_noise_in_use(config: Config, overrides: list[str]) -> Config:
     for override in overrides:
         key = override.partition("=")[0]
         if config.estimator == "count" and (key == "noise" or key.startswith("noise.")):
-            raise InputError(f"{override}: the count estimator is exact for every schedule; add estimator=time or leave it out")
+            reason = "the count estimator is exact for every schedule"
+            raise InputError(f"{override}: {reason}; add estimator=time or leave it out")
     return config

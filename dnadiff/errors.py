@@ -1,7 +1,7 @@
 """Errors a user can do something about. Each carries the exit code of the command line.
 
-The message is one line: which input, what was found, what would work. The command line prints it after ``dna-diff: error:``
-and nothing else; Python callers catch ``DnadiffError``.
+The message is one line: which input, what was found, what would work. The command line prints it after
+``dna-diff: error:`` and nothing else; Python callers catch ``DnadiffError``.
 """
 
 import difflib

@@ -1,9 +1,10 @@
 """The configuration of a training run as plain dataclasses: every key, its default, its unit and what it may hold.
 
-A few keys stand at the top; the others live in sections, one a subject (``data``, ``model``, ``noise``, ...). Each section checks
-its own values when it is made and ``Config`` checks how sections agree, so a configuration that exists is one that can run.
-Names such as ``noise.name`` are keys of closed tables. The classes are mutable only because OmegaConf fills them; nobody else
-does. The module imports no torch, and the configuration stops at the recipes: components take plain constructor arguments.
+A few keys stand at the top; the others live in sections, one a subject (``data``, ``model``, ``noise``, ...). Each
+section checks its own values when it is made and ``Config`` checks how sections agree, so a configuration that exists
+is one that can run. Names such as ``noise.name`` are keys of closed tables. The classes are mutable only because
+OmegaConf fills them; nobody else does. The module imports no torch, and the configuration stops at the recipes:
+components take plain constructor arguments.
 """
 
 import math
@@ -21,7 +22,7 @@ ALGOS = ("mdlm",)
 SPLITS = ("auto", "contig", "blocks", "bed")
 WINDOWS = ("random", "tiling")
 N_POLICIES = ("pad", "token")
-NOISES = ("loglinear", "cosine", "cosinesqr", "linear", "geometric")
+NOISES = ("loglinear", "cosine", "cosine_squared", "linear", "geometric")
 OPTIMIZERS = ("adamw",)
 LR_SCHEDULES = ("constant", "cosine")
 
@@ -80,8 +81,8 @@ class DataConfig:
 
     Attributes:
         path: A FASTA file or a store made by ``dna-diff prepare``.
-        split: ``contig`` holds out whole contigs, ``blocks`` contiguous blocks with a gap (for one chromosome), ``bed`` what a
-            BED file says; ``auto`` is ``bed`` if one is given, else ``contig`` or ``blocks`` as the genome allows.
+        split: ``contig`` holds out whole contigs, ``blocks`` contiguous blocks with a gap (for one chromosome), ``bed``
+            what a BED file says; ``auto`` is ``bed`` if one is given, else what the genome allows.
         bed: BED file with chrom, start, end and optionally the split's name (train, valid or test).
         extend: Lengthen every BED interval to a window; the leak between splits that this makes is counted.
         valid: Contigs held out for validation.
@@ -127,18 +128,20 @@ class DataConfig:
     def _check_split(self) -> None:
         bed, named = self.bed is not None, bool(self.valid or self.test)
         _require(bed or self.split != "bed", "data.split=bed: no BED file; give data.bed=FILE")
-        _require(not bed or self.split in ("auto", "bed"), f"data.split={self.split}: contradicts data.bed; leave one out")
+        split = f"data.split={self.split}"
+        _require(not bed or self.split in ("auto", "bed"), f"{split}: contradicts data.bed; leave one out")
         _require(not self.extend or bed, "data.extend=true: lengthens the intervals of a BED file; give data.bed=FILE")
         _require(not (named and bed), "data.bed: contradicts data.valid and data.test; leave one or the others out")
         contig = self.split in ("auto", "contig")
-        _require(not named or contig, f"data.split={self.split}: contradicts data.valid and data.test; use data.split=contig")
+        _require(not named or contig, f"{split}: contradicts data.valid and data.test; use data.split=contig")
         _require(bool(self.valid) == bool(self.test), "data.valid and data.test: one is empty; name contigs for both")
         shared = sorted(set(self.valid) & set(self.test))
         _require(not shared, f"data.valid and data.test: both hold {', '.join(shared)}; name each contig once")
         gapped = self.split in ("auto", "blocks") and not bed and not named
         _require(self.gap is None or gapped, "data.gap: parts the blocks of data.split=blocks; leave it out here")
         total = self.valid_fraction + self.test_fraction
-        _require(total < 1, f"data.valid_fraction + data.test_fraction = {total:g}: nothing left to train on; give less than 1")
+        sums = f"data.valid_fraction + data.test_fraction = {total:g}"
+        _require(total < 1, f"{sums}: nothing left to train on; give less than 1")
 
 
 @dataclass
@@ -179,7 +182,7 @@ class NoiseConfig:
 
     Attributes:
         name: The schedule.
-        eps: Distance from the ends of [0, 1] (loglinear, cosine, cosinesqr).
+        eps: Distance from the ends of [0, 1] (loglinear, cosine, cosine_squared).
         sigma_min: Least noise (linear, geometric).
         sigma_max: Most noise (linear, geometric).
     """
@@ -192,6 +195,8 @@ class NoiseConfig:
     def __post_init__(self) -> None:
         _choice("noise.name", self.name, NOISES)
         _number("noise.eps", self.eps, 0.0, 0.5)
+        positive = self.eps > 0 or not self.name.startswith("cosine")
+        _require(positive, f"noise.eps=0: the {self.name} schedule needs an eps above 0")
         _number("noise.sigma_min", self.sigma_min, 0.0)
         _number("noise.sigma_max", self.sigma_max, 0.0, open_low=True)
         geometric_zero = self.name == "geometric" and self.sigma_min == 0
@@ -286,7 +291,8 @@ class Config:
 
     Attributes:
         seed: Seed of every random number; None draws one, which is printed and recorded.
-        estimator: ``count`` draws how many bases to mask and is exact for every schedule; ``time`` draws a time, as upstream.
+        estimator: ``count`` draws how many bases to mask and is exact for every schedule; ``time`` draws a time, as
+            upstream.
         time_conditioning: Tell the network the noise level.
         precision: Training precision; ``auto`` is bf16 where the processor computes it faster, else fp32.
         compile: Compile the training step; ``auto`` does if a compiler is there.
@@ -323,5 +329,5 @@ class Config:
         _require(adaln, "time_conditioning=true: the noise level enters through adaptive norms; set model.adaln=true")
         decays = self.optim.schedule != "cosine" or self.train.steps is not None
         _require(decays, "optim.schedule=cosine: decays until the last step; give train.steps")
-        pads = self.data.gap is None or self.data.gap >= self.model.length
-        _require(pads, f"data.gap={self.data.gap}: is shorter than a window; give at least model.length={self.model.length}")
+        gap, length = self.data.gap, self.model.length
+        _require(gap is None or gap >= length, f"data.gap={gap}: is shorter than a window; give at least {length}")
