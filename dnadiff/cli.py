@@ -49,8 +49,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         _run(words)
         sys.stdout.flush()
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
+    except SystemExit as end:  # help, or a run that was told to end and has saved its work
+        return int(end.code or 0)
     except KeyboardInterrupt:
         print("dna-diff: interrupted", file=sys.stderr)
         return 130

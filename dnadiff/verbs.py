@@ -25,6 +25,7 @@ class Parser(argparse.ArgumentParser):
         return args
 
     def error(self, message: str) -> NoReturn:
+        """Nothing: raises the message instead of printing the usage and leaving."""
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
