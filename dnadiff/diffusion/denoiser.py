@@ -51,7 +51,7 @@ class Denoiser(nn.Module):
         cache: KVCache | None = None,
         at: Tensor | None = None,
     ) -> Tensor:
-        """log p(x_0 | x_t) in nats, (B, L, V), or (B, M, V) with ``at``; float32, or float64 if the logits are.
+        """Logarithms of p(x_0 | x_t) in nats, (B, L, V), or (B, M, V) with ``at``; float32, or float64 if the logits are.
 
         Args:
             xt: Tokens, (B, L) int64.
@@ -70,7 +70,7 @@ class Denoiser(nn.Module):
         return self.parameterization(logits, xt if at is None else xt.gather(1, at))
 
     def _sigma(self, xt: Tensor, t: Tensor | None) -> Tensor:
-        """What the backbone reads of time, float32: (B,) zeros without conditioning, else sigma(t) in the shape of t."""
+        """What the backbone reads of time, float32: zeros (B,) without conditioning, else sigma(t), shaped like t."""
         if not self.time_conditioning:
             return torch.zeros(len(xt), device=xt.device)
         if t is None:

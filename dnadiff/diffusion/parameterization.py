@@ -28,7 +28,7 @@ class Parameterization(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def forward(self, logits: Tensor, xt: Tensor) -> Tensor:
-        """log p(x_0 | x_t) in nats, (B, L, V), from logits (B, L, V) and the tokens they belong to, (B, L)."""
+        """Logarithms of p(x_0 | x_t) in nats, (B, L, V), from logits (B, L, V) and the tokens they belong to, (B, L)."""
 
 
 class Subs(Parameterization):
@@ -52,7 +52,7 @@ class Subs(Parameterization):
         return torch.zeros(vocab_size, dtype=torch.bool, device=self._ids.device).index_fill(0, self._ids, True)
 
     def forward(self, logits: Tensor, xt: Tensor) -> Tensor:
-        """log p(x_0 | x_t) in nats, (B, L, V): rows sum to 1 in probability, ``FLOOR`` marks the impossible.
+        """Logarithms of p(x_0 | x_t) in nats, (B, L, V): rows sum to 1 in probability, ``FLOOR`` marks the impossible.
 
         Args:
             logits: Anything finite, (B, L, V).

@@ -244,7 +244,7 @@ class Ancestral(Sampler):
         self.steps = steps
 
     def plan(self, masked: Tensor, u: Tensor) -> Plan:
-        """Interval j leads from t = 1 - j / steps to s = 1 - (j + 1) / steps and holds the times tau with s <= tau < t."""
+        """Interval j leads from t = 1 - j / steps to s = 1 - (j + 1) / steps and holds the times in [s, t)."""
         grid = torch.arange(self.steps + 1, dtype=u.dtype, device=u.device) / self.steps
         edges = self.process.schedule.move_chance(grid)
         below = torch.searchsorted(edges[1:-1].contiguous(), u * edges[-1], right=True)

@@ -11,7 +11,7 @@ from dnadiff.errors import InputError
 
 
 def tempered(log_p: Tensor, temperature: float) -> Tensor:
-    """log of p^(1 / temperature), normalised: below 1 sharper, above 1 flatter.
+    """The logarithm of p^(1 / temperature), normalised: below 1 sharper, above 1 flatter.
 
     Raises:
         InputError: The temperature is not above 0.
