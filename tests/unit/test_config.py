@@ -41,7 +41,9 @@ def test_a_key_misspelt_by_one_letter_is_answered_with_the_right_key(key):
 
 
 def one_letter_apart(a, b):
-    return a in set(misspellings(b)) or b in set(misspellings(a)) or sum(x != y for x, y in zip(a, b, strict=False)) <= 1
+    return (
+        a in set(misspellings(b)) or b in set(misspellings(a)) or sum(x != y for x, y in zip(a, b, strict=False)) <= 1
+    )
 
 
 @pytest.mark.parametrize("group", groups())
@@ -130,7 +132,9 @@ def test_contigs_are_listed_with_or_without_brackets():
 
 
 def test_numbers_and_switches_have_their_types():
-    config = compose(["optim.lr=1e-4", "seed=7", "train.steps=10", "train.minutes=null", "compile=true", "data.workers=2"])
+    config = compose(
+        ["optim.lr=1e-4", "seed=7", "train.steps=10", "train.minutes=null", "compile=true", "data.workers=2"]
+    )
     assert config.optim.lr == 1e-4 and isinstance(config.optim.lr, float)
     assert (config.seed, config.train.steps, config.train.minutes, config.compile) == (7, 10, None, "true")
     config = compose(["optim.betas=[0.9,0.95]", "model.adaln=false"])
@@ -173,9 +177,18 @@ def test_numbers_and_switches_have_their_types():
         ("data.extend=true", "data.extend=true: lengthens the intervals of a BED file; give data.bed=FILE"),
         ("data.valid=chr1", "data.valid and data.test: one is empty; name contigs for both"),
         ("data.gap=100", "data.gap=100: is shorter than a window; give at least 512"),
-        ("data.test_fraction=0.95", "data.valid_fraction + data.test_fraction = 1: nothing left to train on; give less than 1"),
-        ("noise=cosine", "noise=cosine: the count estimator is exact for every schedule; add estimator=time or leave it out"),
-        ("noise.eps=0.1", "noise.eps=0.1: the count estimator is exact for every schedule; add estimator=time or leave it out"),
+        (
+            "data.test_fraction=0.95",
+            "data.valid_fraction + data.test_fraction = 1: nothing left to train on; give less than 1",
+        ),
+        (
+            "noise=cosine",
+            "noise=cosine: the count estimator is exact for every schedule; add estimator=time or leave it out",
+        ),
+        (
+            "noise.eps=0.1",
+            "noise.eps=0.1: the count estimator is exact for every schedule; add estimator=time or leave it out",
+        ),
         ("train.minutes=null", "train.steps and train.minutes: both are empty, so training would never end; give one"),
         ("train.keep=0", "train.keep=0: give a finite number at least 1"),
         ("genome", "genome: is not key=value; for example train.minutes=5 or model=tiny"),
@@ -192,10 +205,16 @@ def test_a_bad_value_is_one_line(override, told):
     [
         (["data.bed=a.bed", "data.split=contig"], "data.split=contig: contradicts data.bed; leave one out"),
         (["data.bed=a.bed", "data.valid=a", "data.test=b"], "data.bed: contradicts data.valid and data.test"),
-        (["data.valid=a", "data.test=b", "data.split=blocks"], "data.split=blocks: contradicts data.valid and data.test"),
+        (
+            ["data.valid=a", "data.test=b", "data.split=blocks"],
+            "data.split=blocks: contradicts data.valid and data.test",
+        ),
         (["data.valid=a,b", "data.test=b,c"], "data.valid and data.test: both hold b; name each contig once"),
         (["data.split=contig", "data.gap=512"], "data.gap: parts the blocks of data.split=blocks"),
-        (["time_conditioning=true", "model.adaln=false"], "time_conditioning=true: the noise level enters through adaptive"),
+        (
+            ["time_conditioning=true", "model.adaln=false"],
+            "time_conditioning=true: the noise level enters through adaptive",
+        ),
         (["estimator=time", "noise=geometric", "noise.sigma_min=0"], "noise.sigma_min=0: the geometric schedule needs"),
         (["estimator=time", "noise=cosine", "noise.eps=0"], "noise.eps=0: the cosine schedule needs an eps above 0"),
         (["estimator=time", "noise.sigma_min=30"], "noise.sigma_min=30: must be below noise.sigma_max=20"),
@@ -207,7 +226,16 @@ def test_values_that_contradict_each_other_are_refused(overrides, told):
 
 @pytest.mark.parametrize(
     "override",
-    ["model._target_=os.system", "_target_=os.system", "hydra.run.dir=x", "+model.x=1", "++seed=1", "~seed", "~seed=1", "model/a=b"],
+    [
+        "model._target_=os.system",
+        "_target_=os.system",
+        "hydra.run.dir=x",
+        "+model.x=1",
+        "++seed=1",
+        "~seed",
+        "~seed=1",
+        "model/a=b",
+    ],
 )
 def test_nothing_of_hydra_leaks_through(override):
     refusal(override)
@@ -218,7 +246,11 @@ def test_a_section_is_not_a_value():
 
 
 def test_plain_json_and_back_is_the_same():
-    for overrides in ([], ["experiment=demo"], ["estimator=time", "noise=geometric", "optim.lr=1e-5", "data.path=a b.fa"]):
+    for overrides in (
+        [],
+        ["experiment=demo"],
+        ["estimator=time", "noise=geometric", "optim.lr=1e-5", "data.path=a b.fa"],
+    ):
         config = compose(overrides)
         assert from_json(json.loads(json.dumps(to_json(config)))) == config
 
@@ -228,7 +260,10 @@ def test_plain_json_and_back_is_the_same():
     [
         ({"modle": {"length": 3}}, "modle.length: unknown key; did you mean model.length?"),
         ({"optim": {"lr": "fast"}}, "optim.lr=fast: expected a number, such as 3e-4"),
-        ({"data": {"path": "${oc.env:HOME}"}}, "data.path=${oc.env:HOME}: interpolation is not supported; write the value"),
+        (
+            {"data": {"path": "${oc.env:HOME}"}},
+            "data.path=${oc.env:HOME}: interpolation is not supported; write the value",
+        ),
         ({"model": {"length": -1}}, "model.length=-1: give a finite number at least 1"),
     ],
 )
