@@ -1,8 +1,9 @@
 r"""The denoiser: backbone, parameterization and process as one function from corrupted tokens to log p(x_0 | x_t).
 
-It is what an objective trains, a sampler asks and ``dnadiff.load`` returns. With the absorbing process the true conditional
-does not depend on time given the unmasked tokens (Ou et al., Your Absorbing Discrete Diffusion Secretly Models the
-Conditional Distributions of Clean Data, 2024, arXiv:2406.03736), so by default the backbone is told sigma = 0 throughout.
+It is what an objective trains, a sampler asks and ``dnadiff.load`` returns. With the absorbing process the true
+conditional does not depend on time given the unmasked tokens (Ou et al., Your Absorbing Discrete Diffusion Secretly
+Models the Conditional Distributions of Clean Data, 2024, arXiv:2406.03736), so by default the backbone is told sigma =
+0 throughout.
 """
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from dnadiff.diffusion.parameterization import Parameterization
 from dnadiff.diffusion.process import AbsorbingProcess
+from dnadiff.errors import InputError
 from dnadiff.models.attention import Full, Pattern
 from dnadiff.models.cache import KVCache
 
@@ -61,7 +63,7 @@ class Denoiser(nn.Module):
             at: Positions asked about, (B, M) int64; None asks about all.
 
         Raises:
-            ValueError: A time-conditioned model was given no time.
+            InputError: A time-conditioned model was given no time.
         """
         logits = self.backbone(xt, self._sigma(xt, t), pattern=pattern, valid=valid, labels=labels, cache=cache, at=at)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
@@ -72,5 +74,5 @@ class Denoiser(nn.Module):
         if not self.time_conditioning:
             return torch.zeros(len(xt), device=xt.device)
         if t is None:
-            raise ValueError("t=None: this denoiser is conditioned on time and needs t")
+            raise InputError("t=None: this denoiser is conditioned on time and needs t")
         return self.process.schedule.sigma(t).to(xt.device, torch.float32)
