@@ -1,0 +1,77 @@
+"""Parts of the transformer: rotary positions, noise-level embedding, layer norm, modulation. Names as in MDLM's checkpoints.
+
+Shapes: B batch, N tokens, D width, H heads, K head width, C width of the conditioning vector.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MAX_PERIOD = 10_000.0
+
+
+def rotary_angles(positions: Tensor, head_width: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the rotary angles, (N, K/2) float32 each; computed in float64 so that far positions stay exact.
+
+    Su et al., RoFormer, 2021; base 10,000.
+    """
+    index = torch.arange(0, head_width, 2, device=positions.device, dtype=torch.float64)
+    angles = positions.double()[:, None] * MAX_PERIOD ** (-index / head_width)
+    return angles.cos().float(), angles.sin().float()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """x (B, N, H, K) with its halves rotated against each other (GPT-NeoX layout)."""
+    a, b = x.chunk(2, dim=-1)
+    cos, sin = cos[:, None, :].to(x.dtype), sin[:, None, :].to(x.dtype)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """x * (1 + scale) + shift."""
+    return x * (1 + scale) + shift
+
+
+class LayerNorm(nn.Module):
+    """Layer norm over D with a gain and no bias, computed in float32, eps 1e-5."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised x, same shape and type."""
+        return F.layer_norm(x.float(), x.shape[-1:], self.weight.float()).to(x.dtype)
+
+
+class Embedding(nn.Module):
+    """Token embeddings, a bare (V, D) parameter as upstream stores it."""
+
+    def __init__(self, vocab_size: int, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Parameter(torch.empty(vocab_size, width))
+        nn.init.kaiming_uniform_(self.embedding, a=math.sqrt(5))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(..., D) of integer tokens (...)."""
+        return F.embedding(tokens, self.embedding)
+
+
+class SigmaEmbedding(nn.Module):
+    """Embedding of the noise level sigma: 256 sinusoids of the raw value, then a two-layer MLP to width C."""
+
+    N_FREQUENCIES = 256
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(self.N_FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, sigma: Tensor) -> Tensor:
+        """(..., C) of sigma (...)."""
+        half = self.N_FREQUENCIES // 2
+        index = torch.arange(half, dtype=torch.float32, device=sigma.device)
+        angles = sigma.float()[..., None] * torch.exp(-math.log(MAX_PERIOD) * index / half)
+        features = torch.cat([angles.cos(), angles.sin()], dim=-1)
+        return self.mlp(features.to(self.mlp[0].weight.dtype))
