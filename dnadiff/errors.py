@@ -1,8 +1,11 @@
 """Errors a user can do something about. Each carries the exit code of the command line.
 
-The message is one line: which input, what was found, what would work. The command line prints it after ``dna-diff: error:``
-and nothing else; Python callers catch ``DnadiffError``.
+The message is one line: which input, what was found, what would work. The command line prints it after
+``dna-diff: error:`` and nothing else; Python callers catch ``DnadiffError``.
 """
+
+import difflib
+from collections.abc import Iterable
 
 
 class DnadiffError(Exception):
@@ -27,3 +30,15 @@ class ResourceError(DnadiffError):
     """Not enough disk or memory."""
 
     exit_code = 4
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """The end of an error message: the choice nearest to a word that is none of them, or all choices if none is near.
+
+    Args:
+        word: What was found.
+        choices: What would work.
+    """
+    choices = list(choices)
+    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(choices)}"

@@ -4,13 +4,19 @@ A uniform is addressed by ``(seed, item, stream, step, position)``: the run's se
 or of the generated sequence, the name of its purpose, and a step. Philox (Salmon et al., Parallel random numbers: as easy as
 1, 2, 3, SC 2011) turns the address into the number. Batch size, rank, worker and interruption cannot change a draw, and
 there is no generator state to save.
+
+torch is imported by ``Draws`` alone, so that the data layer can use the keyed numbers without paying for it.
 """
 
+from __future__ import annotations
+
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: multiples of it fill the circle evenly (a Kronecker sequence)
 _MASK64 = (1 << 64) - 1
@@ -45,6 +51,8 @@ class Draws:
             step: A counter within the stream.
             *shape: Shape of one row.
         """
+        import torch
+
         out = np.empty((len(self.item_ids), *shape))
         seed_key, stream_key = key64("seed", self.seed), key64("stream", stream)
         for row, item in zip(out.reshape(len(out), -1), self.item_ids, strict=True):
@@ -57,12 +65,14 @@ class Draws:
 
         ``u_j = frac(u_seed + j / golden ratio)`` in exact 64-bit arithmetic.
         """
+        import torch
+
         start = np.uint64(key64("stratified", self.seed, stream))
         with np.errstate(over="ignore"):
             turns = start + self.item_ids.astype(np.uint64) * np.uint64(_GOLDEN)
         return torch.from_numpy((turns >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
-    def rows(self, index: slice) -> "Draws":
+    def rows(self, index: slice) -> Draws:
         """The draws of some of the rows."""
         return Draws(self.seed, self.item_ids[index])
 
@@ -90,6 +100,21 @@ def permuted(index: np.ndarray, n: int, *key: object) -> np.ndarray:
         out[walking] = (left << np.uint64(half)) | right
         walking = out >= n
     return out.astype(np.int64)
+
+
+def keyed_uniform(index: np.ndarray, *key: object) -> np.ndarray:
+    """One uniform in [0, 1) for each index, float64 of the same shape: number ``index`` of the stream the key names.
+
+    The stream is SplitMix64 (Steele, Lea and Flood, Fast splittable pseudorandom number generators, 2014), whose n-th
+    output is a function of n, so a whole batch costs one vectorised expression.
+
+    Args:
+        index: Integers, any shape: the counter, such as the global sample number.
+        *key: Names and numbers that choose the stream, such as a seed and a purpose.
+    """
+    with np.errstate(over="ignore"):
+        counter = np.uint64(key64(*key)) + np.asarray(index, dtype=np.int64).astype(np.uint64) * np.uint64(_GOLDEN)
+    return (_mix(counter) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

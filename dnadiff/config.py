@@ -1,0 +1,190 @@
+"""Composing a configuration from presets and ``key=value`` overrides, and keeping it as plain JSON.
+
+A folder of ``configs/`` named like a section holds its presets, chosen whole as in ``model=small``; single keys are
+set as in ``optim.lr=1e-4``; ``experiment=NAME`` chooses several at once, and overrides win over it. The grammar is
+Hydra's, and Hydra composes the files over the schema; nothing else of it is used: no working folders, import paths or
+resolvers. A value that holds ``${`` is refused, so a configuration is data and never a program. Text values are taken
+as they are typed: a path may hold spaces, commas or an equals sign, and contigs are listed as ``a,b`` or ``[a,b]``.
+
+Every mistake is one line that names the key, what was found and what would work.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dnadiff.errors import InputError, did_you_mean
+from dnadiff.schema import Config
+
+__all__ = ["Config", "compose", "configs_folder", "from_json", "groups", "leaves", "to_json"]
+
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number, such as 3e-4",
+    list[float]: "a list of numbers, such as [0.9,0.999]",
+}
+
+
+def configs_folder() -> Path:
+    """The folder of presets: inside the installed package, or beside it in a checkout."""
+    inside = Path(__file__).parent / "configs"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+def groups() -> dict[str, dict[str, Path]]:
+    """The preset files by group and name, such as ``groups()["model"]["tiny"]``."""
+    folders = sorted(path for path in configs_folder().iterdir() if path.is_dir())
+    return {folder.name: {file.stem: file for file in sorted(folder.glob("*.yaml"))} for folder in folders}
+
+
+def leaves(section: type = Config, prefix: str = "") -> dict[str, Any]:
+    """The type of every key that holds a value, by dotted name: ``leaves()["optim.lr"]`` is ``float``."""
+    found: dict[str, Any] = {}
+    for name, kind in typing.get_type_hints(section).items():
+        found |= leaves(kind, f"{prefix}{name}.") if dataclasses.is_dataclass(kind) else {prefix + name: kind}
+    return found
+
+
+def compose(overrides: list[str]) -> Config:
+    """The configuration that the presets and some overrides describe.
+
+    Args:
+        overrides: ``key=value`` or ``group=preset``; later ones win.
+
+    Raises:
+        InputError: A key, preset or value that cannot be used, in one line.
+    """
+    import hydra
+    from hydra.core.config_store import ConfigStore
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    checked = [_checked(override) for override in overrides]
+    ConfigStore.instance().store(name="schema", node=Config)
+    try:
+        with hydra.initialize_config_dir(str(configs_folder().resolve()), version_base="1.3"):
+            config = OmegaConf.to_object(hydra.compose("config", overrides=checked))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(f"configuration: {str(error).splitlines()[0]}") from error
+    return _with_noise_in_use(typing.cast(Config, config), overrides)
+
+
+def to_json(config: Config) -> dict[str, Any]:
+    """The configuration as nested dictionaries of plain JSON values."""
+    return dataclasses.asdict(config)
+
+
+def from_json(values: Mapping[str, Any]) -> Config:
+    """The configuration that ``to_json`` wrote; a key it does not hold takes its default.
+
+    Raises:
+        InputError: An unknown key, or a value of the wrong type or range.
+    """
+    from omegaconf import OmegaConf
+
+    overrides = OmegaConf.structured(Config)
+    for key, value in _flat(values).items():
+        if "${" in str(value):
+            raise InputError(f"{key}={value}: interpolation is not supported; write the value")
+        _set(overrides, key, value, str(value))
+    return typing.cast(Config, OmegaConf.to_object(overrides))
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _checked(override: str) -> str:
+    """The override in Hydra's grammar, once its key, preset and type are known to be right."""
+    key, equals, value = override.partition("=")
+    if not equals:
+        raise InputError(f"{override}: is not key=value; for example train.minutes=5 or model=tiny")
+    if "${" in override:
+        raise InputError(f"{override}: interpolation is not supported; write the value")
+    presets = groups()
+    if key in presets:
+        if value not in presets[key]:
+            raise InputError(f"{override}: no such preset of {key}; {did_you_mean(value, presets[key])}")
+        return override
+    return _checked_value(key, value, override)
+
+
+def _checked_value(key: str, value: str, override: str) -> str:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+
+    kind = _kind(key)
+    if kind is str:
+        empty = value == "null" and key not in _required_text()
+        literal = "null" if empty else _quoted(value)
+    elif kind == list[str]:
+        names = [name.strip().strip("\"'") for name in value.removeprefix("[").removesuffix("]").split(",")]
+        literal = f"[{','.join(_quoted(name) for name in names if name)}]"
+    else:
+        literal = value
+    try:
+        parsed = OverridesParser.create().parse_override(f"{key}={literal}")
+    except HydraException as error:
+        raise InputError(f"{override}: expected {_KINDS.get(kind, 'text')}") from error
+    if parsed.is_sweep_override():
+        raise InputError(f"{override}: holds several values; give one")
+    _set(OmegaConf.structured(Config), key, parsed.value(), value)
+    return f"{key}={literal}"
+
+
+def _set(config: Any, key: str, value: Any, shown: str) -> None:  # noqa: ANN401 (an OmegaConf node)
+    """Sets one key of a configuration that OmegaConf holds, refusing a value of the wrong type."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    kind = _kind(key)
+    try:
+        OmegaConf.update(config, key, value)
+    except OmegaConfBaseException as error:
+        raise InputError(f"{key}={shown}: expected {_KINDS.get(kind, 'text')}") from error
+
+
+def _kind(key: str) -> Any:  # noqa: ANN401 (a type or a generic alias)
+    """The type of a key's value, without its ``| None``."""
+    known = leaves()
+    if key not in known:
+        sections = {name.rpartition(".")[0] for name in known} - {""}
+        if key in sections:
+            inside = ", ".join(name for name in known if name.startswith(f"{key}."))
+            raise InputError(f"{key}: is a section, not a value; it holds {inside}")
+        tails = [name for name in known if name.rpartition(".")[2] == key]
+        hint = f"did you mean {tails[0]}?" if tails else did_you_mean(key, [*known, *groups()])
+        raise InputError(f"{key}: unknown key; {hint}")
+    kind = known[key]
+    parts = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    return next(part for part in parts if part is not type(None))
+
+
+def _required_text() -> set[str]:
+    return {key for key, kind in leaves().items() if kind is str}
+
+
+def _quoted(text: str) -> str:
+    """Text as a quoted value of Hydra's grammar."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    return QuotedString(text=text, quote=Quote.single).with_quotes()
+
+
+def _with_noise_in_use(config: Config, overrides: list[str]) -> Config:
+    """The configuration, unless it asks for a noise schedule that its estimator has no use for."""
+    for override in overrides:
+        key = override.partition("=")[0]
+        if config.estimator == "count" and (key == "noise" or key.startswith("noise.")):
+            reason = "the count estimator is exact for every schedule"
+            raise InputError(f"{override}: {reason}; add estimator=time or leave it out")
+    return config

@@ -1,0 +1,220 @@
+"""The genome store: a checked copy of a FASTA file that many processes read without loading it.
+
+A folder of two files. ``bases.u8`` holds one byte a base, all contigs one after another: bits 0-2 are the code (A 0, C 1,
+G 2, T 3, N 4), bit 7 says soft-masked. ``index.json`` holds the names, the lengths, the MD5 of each contig's upper-case letters
+as in the ``M5`` field of SAM and CRAM headers (SAM specification, section 1.3.2), counts, the SHA-256 of the source and what
+was normalised how often. It keeps facts only: what to do with N, which strand and which part to train on is asked later.
+
+The bases are read through a memory map: opening costs nothing whatever the size, and forked or spawned workers share the
+pages. A store is built in a temporary folder and renamed, so what has the name is whole.
+"""
+
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dnadiff.data import alphabet, atomic
+from dnadiff.data.intervals import Interval, check_interval
+from dnadiff.data.store_writer import BASES, FORMAT, INDEX, KIND, index_checksum, write_store
+from dnadiff.data.stream import sha256_of
+from dnadiff.errors import InputError
+
+
+class Store:
+    """An opened genome store. Read-only; pickles as its path, so it can be sent to worker processes.
+
+    Attributes:
+        path: The folder.
+        index: The contents of ``index.json``.
+        names: Contig names in the order of the source.
+        lengths: Their lengths in bp, (contigs,) int64.
+        offsets: Where each begins in ``bases``, (contigs,) int64.
+        bases: Stored bytes of the whole genome, a read-only memory map (total bp,) uint8.
+    """
+
+    def __init__(self, path: Path, index: dict[str, Any], bases: np.ndarray) -> None:
+        """Use ``Store.open``, which checks what it finds."""
+        self.path = path
+        self.index = index
+        self.bases = bases
+        self.names: list[str] = [contig["name"] for contig in index["contigs"]]
+        self.lengths = np.array([contig["length"] for contig in index["contigs"]], dtype=np.int64)
+        self.offsets = np.cumsum(self.lengths) - self.lengths
+        self._number = {name: number for number, name in enumerate(self.names)}
+
+    @classmethod
+    def open(cls, path: str | Path, *, verify: bool = False) -> "Store":
+        """The store in a folder.
+
+        Args:
+            path: The folder.
+            verify: Also read all the bases and compare their checksum, which notices a single flipped bit.
+
+        Raises:
+            InputError: There is no store, it is of another version, or it is damaged.
+        """
+        path = Path(path)
+        index = _read_index(path)
+        total = sum(contig["length"] for contig in index["contigs"])
+        try:
+            size = (path / BASES).stat().st_size
+        except OSError as error:
+            raise InputError(f"{path}: the genome store has no {BASES}; preparing it again would work") from error
+        if size != total:
+            raise InputError(f"{path}: {BASES} has {size} bytes where {total} are due; preparing it again would work")
+        store = cls(path.absolute(), index, np.memmap(path / BASES, dtype=np.uint8, mode="r"))
+        if verify and _checksum(path / BASES) != index["bases_crc32"]:
+            raise InputError(f"{path}: {BASES} is damaged (checksum); preparing it again would work")
+        return store
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Length in bp of each contig by name."""
+        return dict(zip(self.names, self.lengths.tolist(), strict=True))
+
+    @property
+    def source_sha256(self) -> str:
+        """SHA-256 of the file that the store was made from."""
+        return self.index["source"]["sha256"]
+
+    def number(self, chrom: str) -> int:
+        """Where a contig stands in ``names``, ``lengths`` and ``offsets``.
+
+        Raises:
+            KeyError: There is no such contig.
+        """
+        return self._number[chrom]
+
+    def codes(self, interval: Interval) -> np.ndarray:
+        """Codes of an interval, (length,) uint8 in A 0, C 1, G 2, T 3, N 4, read 5' to 3' on its strand.
+
+        Raises:
+            InputError: It is not within a contig.
+        """
+        check_interval(interval, self.sizes, str(self.path))
+        begin = int(self.offsets[self.number(interval.chrom)])
+        codes = np.asarray(self.bases[begin + interval.start : begin + interval.end]) & alphabet.CODE_BITS
+        return alphabet.reverse_complement(codes) if interval.strand == "-" else codes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (str(self.path), self.index["sha256"])
+
+
+def build_store(
+    source: str | Path,
+    out: str | Path,
+    *,
+    drop_gaps: bool = False,
+    rename_duplicates: bool = False,
+    allow_truncated: bool = False,
+    force: bool = False,
+) -> Store:
+    """The store made from a FASTA source, in memory that does not depend on its size.
+
+    Args:
+        source: FASTA, plain, gzip or BGZF, or ``-`` for standard input.
+        out: The folder to make.
+        drop_gaps: Remove ``-``, ``.`` and ``*`` instead of refusing them. Shifts the coordinates behind them.
+        rename_duplicates: Call the second ``chr1`` ``chr1_2`` instead of refusing it.
+        allow_truncated: Accept a BGZF file without its end marker.
+        force: Replace a store that is already there.
+
+    Raises:
+        InputError: The source cannot be read as FASTA, or ``out`` exists.
+        ResourceError: The disk is full.
+    """
+    out = Path(out)
+    with atomic.lock(out):
+        _refuse_existing(out, force)
+        with atomic.new_folder(out, replace=force) as folder:
+            write_store(
+                source,
+                folder,
+                drop_gaps=drop_gaps,
+                rename_duplicates=rename_duplicates,
+                allow_truncated=allow_truncated,
+            )
+        return Store.open(out)
+
+
+def cached_store(fasta: str | Path) -> Store:
+    """The store of a FASTA file, made on first use and kept in the cache.
+
+    The cache is ``$DNADIFF_CACHE``, else ``~/.cache/dnadiff``; the folder is named by the first 16 digits of the file's SHA-256,
+    so a changed file gets a new store. Nothing optional is done to the sequence: a file with gaps or repeated names wants
+    ``build_store``.
+
+    Raises:
+        InputError: The file cannot be read as FASTA, or what the cache holds is damaged.
+    """
+    if str(fasta) == "-":
+        raise InputError("stdin: a stream cannot be cached; 'dna-diff prepare - -o STORE' and then STORE would work")
+    digest = sha256_of(fasta)
+    out = Path(os.environ.get("DNADIFF_CACHE") or Path.home() / ".cache" / "dnadiff") / digest[:16]
+    with atomic.lock(out):
+        if not out.exists():
+            with atomic.new_folder(out) as folder:
+                write_store(fasta, folder)
+        store = Store.open(out)
+    if store.source_sha256 != digest:
+        raise InputError(f"{out}: holds the store of another file than {fasta}; removing that folder would work")
+    return store
+
+
+def open_genome(path: str | Path) -> Store:
+    """The store in a folder, or the cached store of a FASTA file.
+
+    Raises:
+        InputError: It is neither.
+    """
+    return Store.open(path) if Path(path).is_dir() else cached_store(path)
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    remedy = "one made by 'dna-diff prepare genome.fa -o STORE' would work"
+    if not path.is_dir():
+        raise InputError(f"{path}: no such folder; {remedy}")
+    try:
+        index = json.loads((path / INDEX).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: is no genome store (no {INDEX}); {remedy}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: {INDEX} is damaged ({error}); preparing it again would work") from error
+    if not isinstance(index, dict) or index.get("kind") != KIND:
+        raise InputError(f"{path}: {INDEX} is not that of a genome store; {remedy}")
+    if index.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: has format {index.get('format')}, this version reads {FORMAT}; preparing it again would work"
+        )
+    if index.get("sha256") != index_checksum(index):
+        raise InputError(f"{path}: {INDEX} was changed or damaged (checksum); preparing it again would work")
+    return index
+
+
+def _refuse_existing(out: Path, force: bool) -> None:
+    if not out.exists():
+        return
+    if not force:
+        raise InputError(f"{out}: exists; another name would work, or --force to replace it")
+    if not out.is_dir() or (any(out.iterdir()) and not (out / INDEX).exists()):
+        raise InputError(f"{out}: exists and is no genome store, so it is not replaced; another name would work")
+
+
+def _checksum(path: Path) -> int:
+    value = 0
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            value = zlib.crc32(chunk, value)
+    return value
+
+
+def _reopen(path: str, sha256: str) -> Store:
+    store = Store.open(path)
+    if store.index["sha256"] != sha256:
+        raise InputError(f"{path}: the store was replaced while it was in use; starting again would work")
+    return store

@@ -1,0 +1,170 @@
+"""Reading bytes: a file or standard input, plain or compressed, in chunks of bounded size.
+
+The content decides, never the suffix. Gzip is read member by member (RFC 1952 allows any number), each checked against its
+CRC; BGZF, the blocked gzip of genomics (SAM specification, section 4.1), must end with its empty marker block, whose absence
+means that the file was cut at a block boundary. While the bytes pass they are counted and hashed, so that a source is known
+by its SHA-256 after one reading. However well a file compresses, memory stays at a few chunks.
+"""
+
+import hashlib
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+from dnadiff.errors import InputError
+
+CHUNK = 1 << 20
+_RAW = 1 << 18
+_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+_REFUSED = {
+    b"BZh": "bzip2; unpack it with bunzip2",
+    b"\xfd7zXZ": "xz; unpack it with xz -d",
+    b"\x28\xb5\x2f\xfd": "zstd; unpack it with zstd -d",
+    b"PK\x03\x04": "a zip archive; unpack it with unzip",
+}
+
+
+class ByteSource:
+    """The uncompressed bytes of a path, or of standard input for ``-``.
+
+    Attributes:
+        name: What messages call the source: the path as given, or ``stdin``.
+        compression: ``none``, ``gzip`` or ``bgzf``, known once reading began.
+        sha256: SHA-256 of the bytes as they lie on disk, complete after the last chunk.
+        size: Their number.
+        missing_end: Whether a BGZF file without its end marker was let through.
+    """
+
+    def __init__(self, path: str | Path, *, allow_truncated: bool = False) -> None:
+        """Args:
+        path: The file, or ``-``.
+        allow_truncated: Accept BGZF data without the end marker. Damaged or half blocks are refused all the same.
+        """
+        self.path = str(path)
+        self.name = "stdin" if self.path == "-" else self.path
+        self.allow_truncated = allow_truncated
+        self.compression = "none"
+        self.missing_end = False
+        self.size = 0
+        self._hash = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal SHA-256 of what was read so far."""
+        return self._hash.hexdigest()
+
+    def chunks(self) -> Iterator[bytes]:
+        """Uncompressed chunks of at most 1 MiB, none of them empty.
+
+        Raises:
+            InputError: The file is missing, unreadable, cut or damaged, or packed in a way that is not read.
+        """
+        with open_input(self.path) as file:
+            raw = self._raw(file)
+            head = next(raw, b"")
+            for magic, what in _REFUSED.items():
+                if head.startswith(magic):
+                    raise InputError(f"{self.name}: looks like {what}; plain text and gzip would work")
+            if head.startswith(b"\x1f\x8b"):
+                self.compression = "bgzf" if _is_bgzf(head) else "gzip"
+                yield from self._gunzip(head, raw)
+            elif head:
+                yield head
+                yield from raw
+
+    def _raw(self, file: BinaryIO) -> Iterator[bytes]:
+        try:
+            while data := file.read(_RAW):
+                self._hash.update(data)
+                self.size += len(data)
+                yield data
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be read ({error.strerror})") from error
+
+    def _gunzip(self, head: bytes, raw: Iterator[bytes]) -> Iterator[bytes]:
+        decoder, inside, tail = zlib.decompressobj(31), False, b""
+        for data in chain([head], raw):
+            tail = (tail + data)[-len(_BGZF_END) :]
+            while data:
+                if not inside:
+                    data = data.lstrip(b"\0")  # some writers pad the last block with zeros
+                    if not data:
+                        break
+                    decoder = zlib.decompressobj(31)
+                text = self._inflate(decoder, data)
+                inside = not decoder.eof
+                data = decoder.unconsumed_tail if inside else decoder.unused_data
+                if text:
+                    yield text
+        if inside:
+            raise InputError(f"{self.name}: the gzip data stop in the middle; a complete copy would work")
+        self.missing_end = self.compression == "bgzf" and tail != _BGZF_END
+        if self.missing_end and not self.allow_truncated:
+            raise InputError(
+                f"{self.name}: the BGZF end marker is missing, so the file may be cut; a complete copy would work, "
+                "or --allow-truncated if you know that nothing is missing"
+            )
+
+    def _inflate(self, decoder: "zlib._Decompress", data: bytes) -> bytes:
+        try:
+            return decoder.decompress(data, CHUNK)
+        except zlib.error as error:
+            reason = str(error).split(": ")[-1]
+            raise InputError(f"{self.name}: the gzip data are damaged ({reason}); a fresh copy would work") from error
+
+
+@contextmanager
+def open_input(path: str | Path) -> Iterator[BinaryIO]:
+    """A file opened for reading bytes, closed at the end; ``-`` is standard input, left open.
+
+    Raises:
+        InputError: The file cannot be opened.
+    """
+    if str(path) == "-":
+        yield sys.stdin.buffer
+        return
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(path, "rb"))
+        except FileNotFoundError as error:
+            raise InputError(f"{path}: no such file") from error
+        except IsADirectoryError as error:
+            raise InputError(f"{path}: is a folder; a file would work") from error
+        except OSError as error:
+            raise InputError(f"{path}: cannot be opened ({error.strerror})") from error
+        yield file
+
+
+def sha256_of(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file.
+
+    Raises:
+        InputError: The file cannot be opened.
+    """
+    with open_input(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def text_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines (from 1) of a small UTF-8 text file, plain or gzip, without line ends of any kind or a byte-order mark.
+
+    Raises:
+        InputError: The file cannot be read or is no text.
+    """
+    source = ByteSource(path)
+    try:
+        text = b"".join(source.chunks()).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{source.name}: is not UTF-8 text (byte {error.start}); a plain text file would work"
+        ) from error
+    yield from enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1)
+
+
+def _is_bgzf(head: bytes) -> bool:
+    """Whether the first gzip member carries BGZF's extra field ``BC``."""
+    return len(head) >= 18 and bool(head[3] & 4) and head[12:14] == b"BC"

@@ -1,0 +1,132 @@
+"""Numbering the letters of a sequence.
+
+The nucleotide vocabulary is that of HyenaDNA and Caduceus (Nguyen et al. 2023; Schiff et al. 2024), so that their checkpoints
+and ours agree: seven specials, then A 7, C 8, G 9, T 10, N 11. Unlike theirs it reads lower case, U and IUPAC codes as the
+genome store does, and refuses anything else rather than calling it unknown.
+"""
+
+import abc
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dnadiff.data import alphabet
+from dnadiff.errors import InputError
+
+
+class Tokenizer(abc.ABC):
+    """A two-way table between text and token ids.
+
+    Attributes:
+        name: Its key in ``TOKENIZERS``.
+        vocab_size: Ids are 0 to vocab_size - 1.
+        mask_id: Stands for what is not known yet.
+        pad_id: Fills what is not there.
+        bos_id: Begins a sequence for models that read from left to right.
+        sep_id: Marks the end of a contig.
+    """
+
+    name: str
+    vocab_size: int
+    mask_id: int
+    pad_id: int
+    bos_id: int
+    sep_id: int
+
+    @abc.abstractmethod
+    def encode(self, text: str) -> np.ndarray:
+        """Token ids of a text, (length,) int64.
+
+        Raises:
+            InputError: A letter has no id.
+        """
+
+    @abc.abstractmethod
+    def decode(self, ids: np.ndarray | Sequence[int]) -> str:
+        """The text of token ids; specials as ``[NAME]``.
+
+        Raises:
+            InputError: An id is not in the vocabulary.
+        """
+
+    @abc.abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Plain values from which ``tokenizer_from_json`` makes the same tokenizer."""
+
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits, the same for tokenizers that number alike."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+class NucleotideTokenizer(Tokenizer):
+    """One token a base.
+
+    Attributes:
+        base_ids: Ids of A, C, G and T.
+        n_id: Id of N.
+        from_codes: Id of each code of the genome store, (5,) int64.
+    """
+
+    name = "nucleotide"
+    tokens = ("[CLS]", "[SEP]", "[BOS]", "[MASK]", "[PAD]", "[RESERVED]", "[UNK]", "A", "C", "G", "T", "N")
+    vocab_size = 12
+    sep_id, bos_id, mask_id, pad_id = 1, 2, 3, 4
+    base_ids = (7, 8, 9, 10)
+    n_id = 11
+    from_codes = np.array([*base_ids, n_id])
+
+    def encode(self, text: str) -> np.ndarray:
+        """Ids of nucleotide letters of either case, (length,) int64; U is T and IUPAC codes are N.
+
+        Raises:
+            InputError: A letter is no nucleotide.
+        """
+        try:
+            return self.from_codes[alphabet.encode(text) & alphabet.CODE_BITS]
+        except ValueError as error:
+            raise InputError(f"sequence '{text[:20]}{'...' * (len(text) > 20)}': {error}") from error
+
+    def decode(self, ids: np.ndarray | Sequence[int]) -> str:
+        """Letters of ids, (length,) integers; specials as ``[SEP]``.
+
+        Raises:
+            InputError: An id is not in 0 to 11.
+        """
+        array = np.asarray(ids, dtype=np.int64)
+        if array.size and not (0 <= array.min() and array.max() < self.vocab_size):
+            wrong = int(array.min()) if array.min() < 0 else int(array.max())
+            raise InputError(f"token ids: found {wrong}; 0 to {self.vocab_size - 1} would work")
+        return "".join(self.tokens[i] for i in array.tolist())
+
+    def complement(self, ids: np.ndarray) -> np.ndarray:
+        """Ids of the bases that pair with these, same shape; specials and N stay. The order is not reversed."""
+        return _COMPLEMENT[ids]
+
+    def to_json(self) -> dict[str, Any]:
+        """Its name and its tokens in the order of their ids."""
+        return {"name": self.name, "tokens": list(self.tokens)}
+
+
+_COMPLEMENT = np.array([0, 1, 2, 3, 4, 5, 6, 10, 9, 8, 7, 11])
+
+TOKENIZERS: dict[str, type[Tokenizer]] = {"nucleotide": NucleotideTokenizer}
+
+
+def tokenizer_from_json(value: Mapping[str, Any]) -> Tokenizer:
+    """The tokenizer that ``to_json`` described, or the one of a name alone.
+
+    Raises:
+        InputError: The name is unknown, or its tokens are not those of this version.
+    """
+    name = value.get("name")
+    if name not in TOKENIZERS:
+        raise InputError(f"tokenizer '{name}': is unknown; {', '.join(TOKENIZERS)} would work")
+    tokenizer = TOKENIZERS[name]()
+    if "tokens" in value and value["tokens"] != tokenizer.to_json()["tokens"]:
+        raise InputError(
+            f"tokenizer '{name}': numbers its tokens differently from this version of dnadiff; its own would work"
+        )
+    return tokenizer

@@ -1,0 +1,248 @@
+"""Windows of a genome as batches of token ids, fast and the same on every machine.
+
+Sample number j decides everything about a sample: which window, at which offset, on which strand. They come from keyed
+numbers, not from a generator with a state, so batches, workers, ranks and interruptions change nothing: a run is resumed by
+remembering one integer.
+
+- ``tiling``: a fixed grid of adjacent windows from the start of each interval on. The rest at its end is a window too if it
+  fills at least half (the remainder is padding), otherwise it is left out. Without shuffling, sample j is window j of the
+  grid, as evaluation wants it; with shuffling, each epoch visits every window once in another order.
+- ``random``: each start at which a whole window fits is equally likely. An epoch is as many samples as tile the genome.
+
+A window never crosses the end of a contig or of an interval, and one whose share of A, C, G and T is below ``min_valid`` is
+left out. The windows are kept as ranges of starts, so a billion of them cost no memory.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from dnadiff.data import admissible, alphabet
+from dnadiff.data.genome import Store
+from dnadiff.data.intervals import Interval, check_interval, total_bp
+from dnadiff.data.tokenizers import NucleotideTokenizer
+from dnadiff.errors import InputError
+from dnadiff.random import keyed_uniform, permuted
+
+
+class Locations(NamedTuple):
+    """Where samples lie: contig names, 0-based half-open starts and ends, and strands ``+`` or ``-``, one entry a sample."""
+
+    chrom: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    strand: np.ndarray
+
+
+class WindowDataset:
+    """Samples of some intervals of a genome. Cheap to pickle; safe in forked and spawned workers.
+
+    ``len(dataset)`` is the number of windows of one epoch.
+
+    Attributes:
+        windows: Different windows there are: of the grid, or starts in random mode.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        intervals: Sequence[Interval],
+        tokenizer: NucleotideTokenizer,
+        length: int,
+        *,
+        seed: int,
+        mode: str = "tiling",
+        shuffle: bool = False,
+        reverse_complement: float = 0.0,
+        n_policy: str = "pad",
+        min_valid: float = 0.9,
+        repeat_weight: float = 1.0,
+        bos: bool = False,
+        ends: bool = False,
+    ) -> None:
+        """Args:
+        store: The genome.
+        intervals: Where the windows may lie.
+        tokenizer: Numbers the bases.
+        length: Tokens of a window, at least 2.
+        seed: Chooses order, offsets and strands.
+        mode: ``tiling`` or ``random``.
+        shuffle: In tiling mode, another order each epoch and sample numbers without bound. Random mode is always so.
+        reverse_complement: Chance that a sample is read on the other strand, in [0, 1].
+        n_policy: What becomes of N: ``pad`` ([PAD], not valid) or ``token`` (its own token, valid).
+        min_valid: Least share of A, C, G and T among the bases of a window, in [0, 1].
+        repeat_weight: Weight of soft-masked bases; others have 1.
+        bos: Begin each window with [BOS], which leaves room for one base less.
+        ends: Put [SEP] after the last base of a contig. A window may then begin or end there, on either strand.
+
+        Raises:
+            InputError: An option or interval cannot be used, or no window is left.
+        """
+        _check_options(length, mode, reverse_complement, n_policy, min_valid)
+        self.store = store
+        self.tokenizer = tokenizer
+        self.length = length
+        self.seed = seed
+        self.mode = mode
+        self.shuffle = shuffle or mode == "random"
+        self.reverse_complement = reverse_complement
+        self.repeat_weight = np.float32(repeat_weight)
+        self.bos = bos
+        self._span = length - bos
+        self._place(intervals, min_valid, ends)
+        if not self.windows:
+            raise InputError(
+                f"windows: none of {length} tokens with {100 * min_valid:g} % of A, C, G, T fits into {len(intervals)} interval(s) "
+                f"of {total_bp(intervals):,} bp; shorter windows{', mode=tiling' * (mode == 'random')} or a lower min_valid would work"
+            )
+        self._tokens, self._valid = _tables(tokenizer, n_policy)
+
+    def _place(self, intervals: Sequence[Interval], min_valid: float, ends: bool) -> None:
+        """Lists the admissible windows as arithmetic progressions of starts, one interval after another."""
+        span = self._span
+        self._step = span if self.mode == "tiling" else 1
+        sizes = self.store.sizes
+        parts = []  # interval, first start, how many, span
+        for number, interval in enumerate(intervals):
+            check_interval(interval, sizes, "windows")
+            begin = int(self.store.offsets[self.store.number(interval.chrom)]) + interval.start
+            runs = admissible.n_runs(self.store.bases, begin, len(interval)) + interval.start
+            stop = interval.end + (ends and interval.end == sizes[interval.chrom])
+            ranges = admissible.start_ranges(runs, interval.start, stop, span, _most_n(span, min_valid))
+            if self.mode == "random":
+                parts += [(number, low, high - low, span) for low, high in ranges.tolist()]
+                continue
+            grid = admissible.on_grid(ranges, interval.start, span)
+            parts += [(number, first, count, span) for first, count in grid.tolist()]
+            rest = (stop - interval.start) % span
+            n_count = int(admissible.count_n(runs, np.int64(stop - rest), np.int64(stop)))
+            if 2 * rest >= span and n_count <= _most_n(rest, min_valid):
+                parts.append((number, stop - rest, 1, rest))
+        table = np.array(parts, dtype=np.int64).reshape(-1, 4)
+        self._part_interval, self._part_first, counts, self._part_span = table.T.copy()
+        self._part_begin = np.concatenate([[0], np.cumsum(counts)])
+        self.windows = int(self._part_begin[-1])
+        self._chroms = np.array([self.store.number(i.chrom) for i in intervals], dtype=np.int64)
+        self._starts = np.array([i.start for i in intervals], dtype=np.int64)
+        self._stops = np.array([i.end for i in intervals], dtype=np.int64)
+        self._minus = np.array([i.strand == "-" for i in intervals], dtype=bool)
+        at_end = self._stops == self.store.lengths[self._chroms]
+        self._before = (ends & (self._starts == 0)).astype(np.int64)  # room for [SEP] on the minus strand
+        self._behind = (ends & at_end).astype(np.int64)  # and on the plus strand
+
+    def __len__(self) -> int:
+        return self.windows if self.mode == "tiling" else math.ceil(self.windows / self._span)
+
+    def __getitem__(self, number: int) -> dict[str, np.ndarray]:
+        """One sample: the row of ``__getitems__``."""
+        return {key: value[0] for key, value in self.__getitems__([number]).items()}
+
+    def __getitems__(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
+        """A batch.
+
+        Args:
+            numbers: Global sample numbers, 0 or more; without shuffling, less than ``len(self)``.
+
+        Returns:
+            ``tokens`` (B, L) int64; ``valid`` (B, L) bool, False where there is padding or a padded N; ``given`` (B, L) bool,
+            True at [BOS]; ``weight`` (B, L) float32; ``item_ids`` (B,) int64, the numbers.
+
+        Raises:
+            IndexError: A number is out of range.
+        """
+        item_ids = np.asarray(numbers, dtype=np.int64)
+        contig, low, high, minus, end_mark = self._spans(item_ids)
+        column = np.arange(self._span)
+        first = np.where(minus, high - 1, low) + self.store.offsets[contig]
+        index = first[:, None] + np.where(minus, -1, 1)[:, None] * column
+        stored = np.asarray(self.store.bases).take(index, mode="clip")
+        count = (high - low)[:, None]
+        shape = (len(item_ids), self.length)
+        tokens, valid = np.empty(shape, dtype=np.int64), np.ones(shape, dtype=bool)
+        given, weight = np.zeros(shape, dtype=bool), np.ones(shape, dtype=np.float32)
+        body = slice(int(self.bos), None)
+        inside = column < count
+        on_strand = stored + (minus.astype(np.int64) << 8)[:, None]
+        tokens[:, body] = np.where(inside, self._tokens.take(on_strand), self.tokenizer.pad_id)
+        valid[:, body] = inside & self._valid[stored]
+        if self.repeat_weight != 1:
+            weight[:, body] = np.where(inside & (stored >= alphabet.SOFT_MASKED), self.repeat_weight, np.float32(1))
+        if end_mark.any():
+            rows = np.flatnonzero(end_mark)
+            tokens[rows, count[rows, 0] + self.bos] = self.tokenizer.sep_id
+            valid[rows, count[rows, 0] + self.bos] = True
+        if self.bos:
+            tokens[:, 0], given[:, 0] = self.tokenizer.bos_id, True
+        return {"tokens": tokens, "valid": valid, "given": given, "weight": weight, "item_ids": item_ids}
+
+    def locations(self, numbers: Sequence[int]) -> Locations:
+        """Where samples lie, without reading them.
+
+        Args:
+            numbers: Sample numbers as for ``__getitems__``.
+        """
+        contig, low, high, minus, _ = self._spans(np.asarray(numbers, dtype=np.int64))
+        return Locations(np.array(self.store.names)[contig], low, high, np.where(minus, "-", "+"))
+
+    def _spans(self, item_ids: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Contig, first base, base after the last, whether on the minus strand, and whether [SEP] follows; each (B,)."""
+        window = self._window(item_ids)
+        part = np.searchsorted(self._part_begin, window, side="right") - 1
+        interval = self._part_interval[part]
+        start = self._part_first[part] + (window - self._part_begin[part]) * self._step
+        minus = self._minus[interval]
+        if self.reverse_complement:
+            minus = minus ^ (keyed_uniform(item_ids, "strand", self.seed) < self.reverse_complement)
+        # With [SEP] a contig has one place more: behind its end, or on the minus strand before its start.
+        start = start - minus * self._before[interval]
+        stop = np.minimum(start + self._part_span[part], self._stops[interval] + ~minus * self._behind[interval])
+        low, high = np.maximum(start, self._starts[interval]), np.minimum(stop, self._stops[interval])
+        return self._chroms[interval], low, high, minus, (start < low) | (stop > high)
+
+    def _window(self, item_ids: np.ndarray) -> np.ndarray:
+        """Which of the admissible windows each sample is."""
+        bound = None if self.shuffle else self.windows
+        if len(item_ids) and (item_ids.min() < 0 or (bound is not None and item_ids.max() >= bound)):
+            raise IndexError(f"sample numbers from {item_ids.min()} to {item_ids.max()} of {len(self)} windows")
+        if self.mode == "random":
+            uniform = keyed_uniform(item_ids, "window", self.seed)
+            return np.minimum((uniform * self.windows).astype(np.int64), self.windows - 1)
+        if not self.shuffle:
+            return item_ids
+        epochs, slots = np.divmod(item_ids, self.windows)
+        window = np.empty_like(slots)
+        for epoch in np.unique(epochs).tolist():
+            rows = epochs == epoch
+            window[rows] = permuted(slots[rows], self.windows, "order", self.seed, epoch)
+        return window
+
+
+def _most_n(span: int, min_valid: float) -> int:
+    """The largest number of N that leaves a share of min_valid."""
+    return span - math.ceil(min_valid * span - 1e-9)
+
+
+def _tables(tokenizer: NucleotideTokenizer, n_policy: str) -> tuple[np.ndarray, np.ndarray]:
+    """Token of each stored byte, first 256 on the plus and then 256 on the minus strand, (512,); and its validity, (256,)."""
+    code = np.arange(256) & alphabet.CODE_BITS
+    known = code <= alphabet.N
+    code = np.where(known, code, alphabet.N)
+    ids = tokenizer.from_codes.copy()
+    valid = np.ones(256, dtype=bool)
+    if n_policy == "pad":
+        ids[alphabet.N] = tokenizer.pad_id
+        valid = code != alphabet.N
+    return np.concatenate([ids[code], ids[alphabet.COMPLEMENT[code]]]), valid
+
+
+def _check_options(length: int, mode: str, reverse_complement: float, n_policy: str, min_valid: float) -> None:
+    if length < 2:
+        raise InputError(f"windows: found length {length}; 2 or more would work")
+    for what, value, table in (("mode", mode, ("tiling", "random")), ("n_policy", n_policy, ("pad", "token"))):
+        if value not in table:
+            raise InputError(f"windows: found {what} '{value}'; {' or '.join(table)} would work")
+    for what, share in (("reverse_complement", reverse_complement), ("min_valid", min_valid)):
+        if not 0 <= share <= 1:
+            raise InputError(f"windows: found {what} {share}; 0 to 1 would work")

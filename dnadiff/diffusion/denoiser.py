@@ -1,0 +1,76 @@
+r"""The denoiser: backbone, parameterization and process as one function from corrupted tokens to log p(x_0 | x_t).
+
+It is what an objective trains, a sampler asks and ``dnadiff.load`` returns. With the absorbing process the true conditional
+does not depend on time given the unmasked tokens (Ou et al., Your Absorbing Discrete Diffusion Secretly Models the
+Conditional Distributions of Clean Data, 2024, arXiv:2406.03736), so by default the backbone is told sigma = 0 throughout.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from dnadiff.diffusion.parameterization import Parameterization
+from dnadiff.diffusion.process import AbsorbingProcess
+from dnadiff.models.attention import Full, Pattern
+from dnadiff.models.cache import KVCache
+
+
+class Denoiser(nn.Module):
+    """log p(x_0 | x_t) of every position.
+
+    Args:
+        backbone: Network of the call ``(tokens, sigma, *, pattern, valid, labels, cache, at) -> logits``.
+        parameterization: From logits to log-probabilities.
+        process: How tokens were corrupted; gives sigma of t and the mask's id.
+        time_conditioning: Whether the backbone reads sigma(t); otherwise it reads 0 at every time.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        parameterization: Parameterization,
+        process: AbsorbingProcess,
+        *,
+        time_conditioning: bool = False,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.parameterization = parameterization
+        self.process = process
+        self.time_conditioning = time_conditioning
+
+    def forward(
+        self,
+        xt: Tensor,
+        t: Tensor | None,
+        *,
+        pattern: Pattern = Full(),
+        valid: Tensor | None = None,
+        labels: Tensor | None = None,
+        cache: KVCache | None = None,
+        at: Tensor | None = None,
+    ) -> Tensor:
+        """log p(x_0 | x_t) in nats, (B, L, V), or (B, M, V) with ``at``; float32, or float64 if the logits are.
+
+        Args:
+            xt: Tokens, (B, L) int64.
+            t: Time in [0, 1], (B,) or (B, L). None only without time conditioning.
+            pattern: Which positions see which.
+            valid: Keys that attention may see, (B, L) bool; None shows all.
+            labels: Class of each row, (B,) int64, for models trained with classes.
+            cache: Keys and values of the tokens before these.
+            at: Positions asked about, (B, M) int64; None asks about all.
+
+        Raises:
+            ValueError: A time-conditioned model was given no time.
+        """
+        logits = self.backbone(xt, self._sigma(xt, t), pattern=pattern, valid=valid, labels=labels, cache=cache, at=at)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return self.parameterization(logits, xt if at is None else xt.gather(1, at))
+
+    def _sigma(self, xt: Tensor, t: Tensor | None) -> Tensor:
+        """What the backbone reads of time, float32: (B,) zeros without conditioning, else sigma(t) in the shape of t."""
+        if not self.time_conditioning:
+            return torch.zeros(len(xt), device=xt.device)
+        if t is None:
+            raise ValueError("t=None: this denoiser is conditioned on time and needs t")
+        return self.process.schedule.sigma(t).to(xt.device, torch.float32)

@@ -1,0 +1,79 @@
+r"""The ideal denoiser of a small table p(x): exact conditionals instead of a network.
+
+With exact conditionals the NELBO is -log p(x), samplers draw p(x), and infilling draws p(x | given). That makes a table the
+oracle of the tests and a way to see what a schedule, an objective or a sampler does without training anything.
+
+    >>> import torch
+    >>> from dnadiff.diffusion import AbsorbingProcess, IdealDenoiser, LogLinear
+    >>> process = AbsorbingProcess(LogLinear(), mask_id=3)
+    >>> sequences = torch.tensor([[7, 8], [9, 10]])                # AC and GT
+    >>> denoiser = IdealDenoiser(sequences, torch.tensor([0.25, 0.75]), process, vocab_size=12)
+    >>> denoiser(torch.tensor([[3, 3]]), None).exp()[0, 0, [7, 9]]
+    tensor([0.2500, 0.7500], dtype=torch.float64)
+    >>> denoiser(torch.tensor([[3, 8]]), None).exp()[0, 0, [7, 9]]
+    tensor([1., 0.], dtype=torch.float64)
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dnadiff.diffusion.denoiser import Denoiser
+from dnadiff.diffusion.parameterization import FLOOR, Subs
+from dnadiff.diffusion.process import AbsorbingProcess
+from dnadiff.models.attention import Full, Pattern
+from dnadiff.models.cache import KVCache
+
+
+class IdealDenoiser(Denoiser):
+    """The denoiser whose conditionals are those of a table.
+
+    Args:
+        sequences: The possible sequences, (S, L) int64, each once; every token that occurs is allowed.
+        p: Their probabilities, (S,), summing to 1.
+        process: The corruption; only its mask matters, exact conditionals do not depend on time.
+        vocab_size: V, above every id.
+    """
+
+    def __init__(self, sequences: Tensor, p: Tensor, process: AbsorbingProcess, vocab_size: int) -> None:
+        allowed = tuple(int(i) for i in sequences.unique())
+        super().__init__(Table(sequences, p, process.mask_id, vocab_size), Subs(process.mask_id, allowed), process)
+
+
+class Table(nn.Module):
+    """A backbone that answers from a table p(x), as logits log p(x_i | unmasked tokens), float64.
+
+    Arguments as of ``IdealDenoiser``. Tokens that the table rules out get ``FLOOR``, and so does everything where the
+    unmasked tokens occur in no sequence.
+    """
+
+    def __init__(self, sequences: Tensor, p: Tensor, mask_id: int, vocab_size: int) -> None:
+        super().__init__()
+        self.mask_id = mask_id
+        self.register_buffer("sequences", sequences.long())
+        self.register_buffer("p", p.double())
+        self.register_buffer("onehot", F.one_hot(sequences.long(), vocab_size).double())
+
+    def forward(
+        self,
+        tokens: Tensor,
+        sigma: Tensor,
+        *,
+        pattern: Pattern = Full(),
+        valid: Tensor | None = None,
+        labels: Tensor | None = None,
+        cache: KVCache | None = None,
+        at: Tensor | None = None,
+    ) -> Tensor:
+        """Logits (B, L, V), or (B, M, V) at the positions ``at`` (B, M). Every unmasked token is evidence.
+
+        Raises:
+            ValueError: A pattern other than Full, or hidden keys, labels or a cache, which a table cannot honour.
+        """
+        if pattern != Full() or valid is not None or labels is not None or cache is not None:
+            raise ValueError("a table sees whole rows: only pattern=Full() without valid, labels or cache")
+        fits = ((tokens[:, None] == self.sequences) | (tokens[:, None] == self.mask_id)).all(-1)
+        weight = fits * self.p
+        p = torch.einsum("bs,slv->blv", weight, self.onehot) / weight.sum(-1).clamp(min=1e-300)[:, None, None]
+        logits = p.clamp(min=1e-300).log().masked_fill(p == 0, FLOOR)
+        return logits if at is None else logits.gather(1, at[..., None].expand(-1, -1, logits.shape[-1]))

@@ -1,0 +1,160 @@
+r"""Training objectives: bounds on -log p(x_0), in nats a token.
+
+An objective is cut in two. ``noise`` turns uniforms into corrupted tokens and the weight of every position; it holds all the
+randomness and needs no network, so a data worker can do it. ``loss`` asks the denoiser once and is a pure tensor function of
+fixed shapes, so it can be compiled. Calling the objective does both.
+"""
+
+import abc
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dnadiff.diffusion.denoiser import Denoiser
+from dnadiff.diffusion.process import AbsorbingProcess
+from dnadiff.diffusion.timesteps import draw_counts, draw_times, smallest
+from dnadiff.random import Draws
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clean sequences and what may be done with them.
+
+    Attributes:
+        x0: Tokens, (B, L) int64.
+        valid: Real tokens; False for pads and unreadable bases, which are neither masked nor scored, (B, L) bool.
+        given: Tokens that are always shown and never scored, such as [BOS] and prompts, (B, L) bool.
+        visible: Positions attention may look at, (B, L) bool; None shows all.
+        labels: Class of each row, (B,) int64.
+    """
+
+    x0: Tensor
+    valid: Tensor
+    given: Tensor | None = None
+    visible: Tensor | None = None
+    labels: Tensor | None = None
+
+    @property
+    def maskable(self) -> Tensor:
+        """Positions that can be masked and are scored, (B, L) bool."""
+        return self.valid if self.given is None else self.valid & ~self.given
+
+
+@dataclass(frozen=True)
+class TokenLoss:
+    """Negative log-likelihood (or an unbiased estimate of its bound) of every token.
+
+    Attributes:
+        nll: Nats, 0 where nothing was masked, (B, L).
+        valid: Tokens that count, (B, L) bool.
+    """
+
+    nll: Tensor
+    valid: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """Nats of all tokens that count, a scalar."""
+        return torch.where(self.valid, self.nll, 0.0).sum()
+
+    @property
+    def count(self) -> Tensor:
+        """Number of tokens that count, an integer scalar."""
+        return self.valid.sum()
+
+    @property
+    def mean(self) -> Tensor:
+        """Nats a token, a scalar; 0 if no token counts."""
+        return self.total / self.count.clamp(min=1)
+
+
+@dataclass(frozen=True)
+class Noised:
+    """A corrupted batch.
+
+    Attributes:
+        xt: Corrupted tokens, (B, L) int64.
+        t: Time of each row in [0, 1], (B,) float64.
+        weight: What a nat of each position counts for; 0 where the token is not masked, (B, L) float64.
+    """
+
+    xt: Tensor
+    t: Tensor
+    weight: Tensor
+
+
+class Objective(abc.ABC):
+    """A bound on -log p(x_0)."""
+
+    @abc.abstractmethod
+    def noise(self, batch: Batch, draws: Draws) -> Noised:
+        """The batch, corrupted; row b depends on ``batch`` row b and ``draws.item_ids[b]`` alone."""
+
+    @abc.abstractmethod
+    def loss(self, denoiser: Denoiser, batch: Batch, noised: Noised) -> TokenLoss:
+        """Nats of every token from one call of the denoiser."""
+
+    def __call__(self, denoiser: Denoiser, batch: Batch, draws: Draws) -> TokenLoss:
+        """``loss`` of ``noise``."""
+        return self.loss(denoiser, batch, self.noise(batch, draws))
+
+
+class MaskedNELBO(Objective):
+    r"""The continuous-time NELBO of masked diffusion (MDLM, eq. 10), estimated once a row.
+
+    ``count`` masks k ~ U{1..n} of the row's n maskable tokens and weighs their cross-entropy n / k: unbiased for the whole
+    integral, whatever the schedule. ``time`` draws t in [eps, 1), masks each token with the schedule's move chance and
+    weighs (1 - eps) times the schedule's weight: unbiased for the integral over the move chances in [m(eps), m(1)], so it
+    misses what lies outside. (MDLM leaves out the factor 1 - eps.) A row without maskable tokens contributes nothing.
+
+    A time-conditioned denoiser is told the t at which the schedule has the row's move chance; ``count`` draws that move
+    chance from its law given k, Beta(k, n - k + 1), and keeps t within [0, 1].
+
+    Args:
+        process: The corruption; ``count`` reads its schedule only to tell the time.
+        estimator: ``"count"`` or ``"time"``.
+        eps: Smallest time of the ``time`` estimator, in (0, 1).
+    """
+
+    def __init__(
+        self, process: AbsorbingProcess, estimator: Literal["count", "time"] = "count", eps: float = 1e-3
+    ) -> None:
+        if estimator not in ESTIMATORS:
+            raise ValueError(f"estimator={estimator!r}: there are {', '.join(ESTIMATORS)}")
+        self.process, self.estimator, self.eps = process, estimator, eps
+
+    def noise(self, batch: Batch, draws: Draws) -> Noised:
+        """The batch, corrupted; pads and given tokens never are."""
+        u = draws.uniform("mask", 0, batch.x0.shape[1]).to(batch.x0.device)
+        if self.estimator == "count":
+            masked, t, weight = self._by_count(draws, u, batch.maskable)
+        else:
+            masked, t, weight = self._by_time(draws, u, batch)
+        xt = torch.where(masked, self.process.mask_id, batch.x0)
+        return Noised(xt, t, torch.where(masked, weight[:, None], 0.0))
+
+    def loss(self, denoiser: Denoiser, batch: Batch, noised: Noised) -> TokenLoss:
+        """Nats of every token from one call of the denoiser; 0 where the token was not masked."""
+        log_p = denoiser(noised.xt, noised.t, valid=batch.visible, labels=batch.labels)
+        log_p_x0 = log_p.gather(-1, batch.x0[..., None])[..., 0]
+        weight = noised.weight.to(log_p.dtype)
+        nll = torch.where(weight > 0, -weight * log_p_x0, 0.0)
+        return TokenLoss(nll, batch.maskable)
+
+    def _by_count(self, draws: Draws, u: Tensor, maskable: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        n = maskable.sum(-1)
+        k = draw_counts(draws, n)
+        masked, m = smallest(u, maskable, k)
+        t = self.process.schedule.inverse(1 - m).clamp(0, 1)
+        return masked, t, n / k.clamp(min=1)
+
+    def _by_time(self, draws: Draws, u: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        schedule, t = self.process.schedule, draw_times(draws, self.eps).to(u.device)
+        masked = batch.maskable & (self.process.corrupt(batch.x0, schedule.move_chance(t), u) == self.process.mask_id)
+        return masked, t, (1 - self.eps) * schedule.weight(t)
+
+
+ESTIMATORS = ("count", "time")
+"""The estimators a configuration may name."""
