@@ -154,6 +154,10 @@ def cached_store(fasta: str | Path, *, rebuild: bool = False) -> Store:
         fasta: The file.
         rebuild: Replace what the cache holds of it.
 
+    Args:
+        fasta: The file.
+        rebuild: Replace what the cache holds of it.
+
     Raises:
         InputError: The file cannot be read as FASTA, or what the cache holds is damaged.
     """

@@ -97,7 +97,7 @@ class WindowDataset:
         if not self.windows:
             raise InputError(
                 f"windows: no window of {length} tokens with {100 * min_valid:g} % of A, C, G, T fits into "
-                f"{len(intervals)} interval(s) of {total_bp(intervals):,} bp; shorter windows or a lower min_valid would work"
+                f"{total_bp(intervals):,} bp of intervals; shorter windows or a lower min_valid would work"
             )
         self._tokens = _token_table(tokenizer, n_policy)
 
