@@ -92,13 +92,8 @@ def make_split(
 
     Args:
         sizes: Length in bp of each contig.
-<<<<<<< HEAD
         by: ``contig``, ``blocks``, ``bed`` or ``auto``: the labels of a BED file if it has any, else contigs if names
             are given or if whole contigs come within a factor of two of the shares wanted, else blocks.
-=======
-        by: ``contig``, ``blocks``, ``bed`` or ``auto``: the labels of a BED file if it has any, else contigs if names are given or if whole contigs come within a factor of two of
-            the shares wanted, else blocks.
->>>>>>> main
         valid: Names of contigs, or the share of the bases. 0 or no names: no such split.
         test: Likewise.
         gap: Least distance in bp between blocks; a window length or more.
