@@ -6,7 +6,7 @@
 # Each makes .venv with pinned versions when it is missing or the pins have changed; otherwise nothing is installed.
 
 PYTHON := .venv/bin/python
-PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(PYTHON) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 STAMP := .venv/.installed
 ECOLI := data/ecoli_k12_mg1655.fa.gz
 

@@ -113,6 +113,9 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rename-duplicates", action="store_true", help="number repeated names instead of refusing them"
     )
+    parser.add_argument(
+        "--allow-truncated", action="store_true", help="accept a BGZF file without its end marker, which may be cut"
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing store")
 
 
@@ -124,6 +127,7 @@ def _prepare(args: argparse.Namespace, argv: list[str]) -> None:
         args.out,
         drop_gaps=args.drop_gaps,
         rename_duplicates=args.rename_duplicates,
+        allow_truncated=args.allow_truncated,
         force=args.force,
         quiet=args.quiet,
     )
