@@ -178,5 +178,10 @@ def _spectrum(ax: "Axes", samples: Samples, figures: Mapping[str, Mapping]) -> N
     ax.set_ylabel("frequency in the other set")
     ax.set_title(f"{_K}-mer spectrum, both strands", loc="left", fontweight="bold")
     ax.legend(
-        frameon=False, fontsize=8, title="Jensen-Shannon divergence", title_fontsize=8, loc="upper left", alignment="left"
+        frameon=False,
+        fontsize=8,
+        title="Jensen-Shannon divergence",
+        title_fontsize=8,
+        loc="upper left",
+        alignment="left",
     )
