@@ -91,14 +91,16 @@ def permuted(index: np.ndarray, n: int, *key: object) -> np.ndarray:
     half = max(1, ((n - 1).bit_length() + 1) // 2)
     low = np.uint64((1 << half) - 1)
     keys = [np.uint64(key64(*key, r)) for r in range(4)]
-    out = np.asarray(index, dtype=np.uint64).copy()
-    walking = np.ones(out.shape, dtype=bool)
-    while walking.any():
-        left, right = out[walking] >> np.uint64(half), out[walking] & low
+    out = np.array(index, dtype=np.uint64)
+    flat = out.reshape(-1)
+    walking = np.arange(flat.size)
+    while walking.size:
+        value = flat[walking]
+        left, right = value >> np.uint64(half), value & low
         for k in keys:
             left, right = right, left ^ (_mix(right ^ k) & low)
-        out[walking] = (left << np.uint64(half)) | right
-        walking = out >= n
+        flat[walking] = (left << np.uint64(half)) | right
+        walking = walking[flat[walking] >= n]
     return out.astype(np.int64)
 
 
@@ -112,14 +114,16 @@ def keyed_uniform(index: np.ndarray, *key: object) -> np.ndarray:
         index: Integers, any shape: the counter, such as the global sample number.
         *key: Names and numbers that choose the stream, such as a seed and a purpose.
     """
-    with np.errstate(over="ignore"):
-        counter = np.uint64(key64(*key)) + np.asarray(index, dtype=np.int64).astype(np.uint64) * np.uint64(_GOLDEN)
-    return (_mix(counter) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    index = np.asarray(index, dtype=np.int64)
+    counter = np.uint64(key64(*key)) + index.reshape(-1).astype(np.uint64) * np.uint64(_GOLDEN)
+    return ((_mix(counter) >> np.uint64(11)).astype(np.float64) * 2.0**-53).reshape(index.shape)
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): every output bit depends on every input bit."""
-    with np.errstate(over="ignore"):
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))
+    """The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): every output bit depends on every input bit.
+
+    Arrays of one dimension or more: they wrap around silently, as wanted, where numpy's scalars would warn.
+    """
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

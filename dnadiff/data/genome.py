@@ -142,12 +142,16 @@ def build_store(
         return Store.open(out)
 
 
-def cached_store(fasta: str | Path) -> Store:
+def cached_store(fasta: str | Path, *, rebuild: bool = False) -> Store:
     """The store of a FASTA file, made on first use and kept in the cache.
 
     The cache is ``$DNADIFF_CACHE``, else ``~/.cache/dnadiff``; the folder is named by the first 16 digits of the file's SHA-256,
     so a changed file gets a new store. Nothing optional is done to the sequence: a file with gaps or repeated names wants
     ``build_store``.
+
+    Args:
+        fasta: The file.
+        rebuild: Replace what the cache holds of it.
 
     Raises:
         InputError: The file cannot be read as FASTA, or what the cache holds is damaged.
@@ -157,8 +161,8 @@ def cached_store(fasta: str | Path) -> Store:
     digest = sha256_of(fasta)
     out = Path(os.environ.get("DNADIFF_CACHE") or Path.home() / ".cache" / "dnadiff") / digest[:16]
     with atomic.lock(out):
-        if not out.exists():
-            with atomic.new_folder(out) as folder:
+        if rebuild or not out.exists():
+            with atomic.new_folder(out, replace=rebuild) as folder:
                 write_store(fasta, folder)
         store = Store.open(out)
     if store.source_sha256 != digest:

@@ -91,7 +91,7 @@ def make_split(
 
     Args:
         sizes: Length in bp of each contig.
-        by: ``contig``, ``blocks`` or ``auto``: contigs if names are given or if whole contigs come within a factor of two of
+        by: ``contig``, ``blocks``, ``bed`` or ``auto``: the labels of a BED file if it has any, else contigs if names are given or if whole contigs come within a factor of two of
             the shares wanted, else blocks.
         valid: Names of contigs, or the share of the bases. 0 or no names: no such split.
         test: Likewise.
@@ -103,13 +103,13 @@ def make_split(
     Raises:
         InputError: A split that was asked for would be empty, a name is unknown, or options contradict each other.
     """
-    if bed is None and extend is not None:
-        raise InputError("split: extend= lengthens intervals of a BED file and none is given; adding bed= would work")
+    if bed is None and (extend is not None or by == "bed"):
+        raise InputError("split: by=bed and extend= need the intervals of a BED file; adding bed=FILE would work")
     if bed is not None and bed[0].name is not None:
         split = _by_label(bed)
         valid, test = 1.0, 1.0  # all three must be there
     else:
-        split = _by_rule(sizes, by, valid, test, gap)
+        split = _by_rule(sizes, "auto" if by == "bed" else by, valid, test, gap)
         if bed is not None:
             regions = [row.interval for row in bed]
             split = replace(split, **{name: tuple(intersect(split[name], regions)) for name in _PARTS})

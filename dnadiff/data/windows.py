@@ -26,6 +26,8 @@ from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.errors import InputError
 from dnadiff.random import keyed_uniform, permuted
 
+_ABSENT = 5  # a code that no base has
+
 
 class Locations(NamedTuple):
     """Where samples lie: contig names, 0-based half-open starts and ends, and strands ``+`` or ``-``, one entry a sample."""
@@ -97,7 +99,7 @@ class WindowDataset:
                 f"windows: none of {length} tokens with {100 * min_valid:g} % of A, C, G, T fits into {len(intervals)} interval(s) "
                 f"of {total_bp(intervals):,} bp; shorter windows{', mode=tiling' * (mode == 'random')} or a lower min_valid would work"
             )
-        self._tokens, self._valid = _tables(tokenizer, n_policy)
+        self._tokens = _token_table(tokenizer, n_policy)
 
     def _place(self, intervals: Sequence[Interval], min_valid: float, ends: bool) -> None:
         """Lists the admissible windows as arithmetic progressions of starts, one interval after another."""
@@ -153,29 +155,36 @@ class WindowDataset:
             IndexError: A number is out of range.
         """
         item_ids = np.asarray(numbers, dtype=np.int64)
-        contig, low, high, minus, end_mark = self._spans(item_ids)
-        column = np.arange(self._span)
-        first = np.where(minus, high - 1, low) + self.store.offsets[contig]
-        index = first[:, None] + np.where(minus, -1, 1)[:, None] * column
-        stored = np.asarray(self.store.bases).take(index, mode="clip")
-        count = (high - low)[:, None]
+        stored, count, end_mark = self._read(item_ids)
+        ids = np.frombuffer(stored.tobytes().translate(self._tokens), dtype=np.uint8).reshape(stored.shape)
         shape = (len(item_ids), self.length)
         tokens, valid = np.empty(shape, dtype=np.int64), np.ones(shape, dtype=bool)
         given, weight = np.zeros(shape, dtype=bool), np.ones(shape, dtype=np.float32)
-        body = slice(int(self.bos), None)
-        inside = column < count
-        on_strand = stored + (minus.astype(np.int64) << 8)[:, None]
-        tokens[:, body] = np.where(inside, self._tokens.take(on_strand), self.tokenizer.pad_id)
-        valid[:, body] = inside & self._valid[stored]
+        tokens[:, self.bos :] = ids
+        valid[:, self.bos :] = ids != self.tokenizer.pad_id
         if self.repeat_weight != 1:
-            weight[:, body] = np.where(inside & (stored >= alphabet.SOFT_MASKED), self.repeat_weight, np.float32(1))
-        if end_mark.any():
-            rows = np.flatnonzero(end_mark)
-            tokens[rows, count[rows, 0] + self.bos] = self.tokenizer.sep_id
-            valid[rows, count[rows, 0] + self.bos] = True
+            weight[:, self.bos :][stored >= alphabet.SOFT_MASKED] = self.repeat_weight
+        rows = np.flatnonzero(end_mark)
+        tokens[rows, count[rows] + self.bos] = self.tokenizer.sep_id
+        valid[rows, count[rows] + self.bos] = True
         if self.bos:
             tokens[:, 0], given[:, 0] = self.tokenizer.bos_id, True
         return {"tokens": tokens, "valid": valid, "given": given, "weight": weight, "item_ids": item_ids}
+
+    def _read(self, item_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Stored bytes on the sample's strand, 5 where there is no base, (B, bases of a window); bases and end mark, (B,)."""
+        contig, low, high, minus, end_mark = self._spans(item_ids)
+        bases = np.asarray(self.store.bases)
+        begin = self.store.offsets[contig] + low
+        stored = np.full((len(item_ids), self._span), _ABSENT, dtype=np.uint8)
+        # A copied slice a row is several times faster here than one fancy index over all positions.
+        for row, (start, count, reverse) in enumerate(
+            zip(begin.tolist(), (high - low).tolist(), minus.tolist(), strict=True)
+        ):
+            piece = bases[start : start + count]
+            stored[row, :count] = piece[::-1] if reverse else piece
+        # Exclusive-or with 3 swaps A with T and C with G; it turns N into 7 and _ABSENT into 6, which the table knows.
+        return stored ^ (minus * np.uint8(3)).astype(np.uint8)[:, None], high - low, end_mark
 
     def locations(self, numbers: Sequence[int]) -> Locations:
         """Where samples lie, without reading them.
@@ -224,17 +233,12 @@ def _most_n(span: int, min_valid: float) -> int:
     return span - math.ceil(min_valid * span - 1e-9)
 
 
-def _tables(tokenizer: NucleotideTokenizer, n_policy: str) -> tuple[np.ndarray, np.ndarray]:
-    """Token of each stored byte, first 256 on the plus and then 256 on the minus strand, (512,); and its validity, (256,)."""
-    code = np.arange(256) & alphabet.CODE_BITS
-    known = code <= alphabet.N
-    code = np.where(known, code, alphabet.N)
-    ids = tokenizer.from_codes.copy()
-    valid = np.ones(256, dtype=bool)
-    if n_policy == "pad":
-        ids[alphabet.N] = tokenizer.pad_id
-        valid = code != alphabet.N
-    return np.concatenate([ids[code], ids[alphabet.COMPLEMENT[code]]]), valid
+def _token_table(tokenizer: NucleotideTokenizer, n_policy: str) -> bytes:
+    """Token of each stored byte of either strand, 256 bytes."""
+    n_id = tokenizer.n_id if n_policy == "token" else tokenizer.pad_id
+    absent = tokenizer.pad_id
+    codes = [*tokenizer.base_ids, n_id, absent, absent, n_id]
+    return bytes(codes[byte & alphabet.CODE_BITS] for byte in range(256))
 
 
 def _check_options(length: int, mode: str, reverse_complement: float, n_policy: str, min_valid: float) -> None:

@@ -1,7 +1,7 @@
 """Discrete diffusion in plain PyTorch: schedule, process, parameterization, denoiser, objective, sampler.
 
-A backbone reads corrupted tokens; a parameterization turns its logits into log p(x_0 | x_t); a process with a noise schedule
-says how tokens are corrupted; an objective is a bound on -log p(x_0); a sampler walks back from the prior.
+A backbone reads corrupted tokens; a parameterization turns its logits into log p(x_0 | x_t); a process with a noise
+schedule says how tokens are corrupted; an objective is a bound on -log p(x_0); a sampler walks back from the prior.
 """
 
 from dnadiff.diffusion.denoiser import Denoiser

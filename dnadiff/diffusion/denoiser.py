@@ -1,8 +1,9 @@
 r"""The denoiser: backbone, parameterization and process as one function from corrupted tokens to log p(x_0 | x_t).
 
-It is what an objective trains, a sampler asks and ``dnadiff.load`` returns. With the absorbing process the true conditional
-does not depend on time given the unmasked tokens (Ou et al., Your Absorbing Discrete Diffusion Secretly Models the
-Conditional Distributions of Clean Data, 2024, arXiv:2406.03736), so by default the backbone is told sigma = 0 throughout.
+It is what an objective trains, a sampler asks and ``dnadiff.load`` returns. With the absorbing process the true
+conditional does not depend on time given the unmasked tokens (Ou et al., Your Absorbing Discrete Diffusion Secretly
+Models the Conditional Distributions of Clean Data, 2024, arXiv:2406.03736), so by default the backbone is told sigma =
+0 throughout.
 """
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from dnadiff.diffusion.parameterization import Parameterization
 from dnadiff.diffusion.process import AbsorbingProcess
+from dnadiff.errors import InputError
 from dnadiff.models.attention import Full, Pattern
 from dnadiff.models.cache import KVCache
 
@@ -49,7 +51,7 @@ class Denoiser(nn.Module):
         cache: KVCache | None = None,
         at: Tensor | None = None,
     ) -> Tensor:
-        """log p(x_0 | x_t) in nats, (B, L, V), or (B, M, V) with ``at``; float32, or float64 if the logits are.
+        """Logarithms of p(x_0 | x_t) in nats, (B, L, V), or (B, M, V) with ``at``; float32, or float64 if the logits are.
 
         Args:
             xt: Tokens, (B, L) int64.
@@ -61,16 +63,16 @@ class Denoiser(nn.Module):
             at: Positions asked about, (B, M) int64; None asks about all.
 
         Raises:
-            ValueError: A time-conditioned model was given no time.
+            InputError: A time-conditioned model was given no time.
         """
         logits = self.backbone(xt, self._sigma(xt, t), pattern=pattern, valid=valid, labels=labels, cache=cache, at=at)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return self.parameterization(logits, xt if at is None else xt.gather(1, at))
 
     def _sigma(self, xt: Tensor, t: Tensor | None) -> Tensor:
-        """What the backbone reads of time, float32: (B,) zeros without conditioning, else sigma(t) in the shape of t."""
+        """What the backbone reads of time, float32: zeros (B,) without conditioning, else sigma(t), shaped like t."""
         if not self.time_conditioning:
             return torch.zeros(len(xt), device=xt.device)
         if t is None:
-            raise ValueError("t=None: this denoiser is conditioned on time and needs t")
+            raise InputError("t=None: this denoiser is conditioned on time and needs t")
         return self.process.schedule.sigma(t).to(xt.device, torch.float32)

@@ -1,7 +1,7 @@
 r"""The ideal denoiser of a small table p(x): exact conditionals instead of a network.
 
-With exact conditionals the NELBO is -log p(x), samplers draw p(x), and infilling draws p(x | given). That makes a table the
-oracle of the tests and a way to see what a schedule, an objective or a sampler does without training anything.
+With exact conditionals the NELBO is -log p(x), samplers draw p(x), and infilling draws p(x | given). That makes a table
+the oracle of the tests and a way to see what a schedule, an objective or a sampler does without training anything.
 
     >>> import torch
     >>> from dnadiff.diffusion import AbsorbingProcess, IdealDenoiser, LogLinear
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.parameterization import FLOOR, Subs
 from dnadiff.diffusion.process import AbsorbingProcess
+from dnadiff.errors import InputError
 from dnadiff.models.attention import Full, Pattern
 from dnadiff.models.cache import KVCache
 
@@ -68,10 +69,10 @@ class Table(nn.Module):
         """Logits (B, L, V), or (B, M, V) at the positions ``at`` (B, M). Every unmasked token is evidence.
 
         Raises:
-            ValueError: A pattern other than Full, or hidden keys, labels or a cache, which a table cannot honour.
+            InputError: A pattern other than Full, or hidden keys, labels or a cache, which a table cannot honour.
         """
         if pattern != Full() or valid is not None or labels is not None or cache is not None:
-            raise ValueError("a table sees whole rows: only pattern=Full() without valid, labels or cache")
+            raise InputError("a table sees whole rows: only pattern=Full() without valid, labels or cache")
         fits = ((tokens[:, None] == self.sequences) | (tokens[:, None] == self.mask_id)).all(-1)
         weight = fits * self.p
         p = torch.einsum("bs,slv->blv", weight, self.onehot) / weight.sum(-1).clamp(min=1e-300)[:, None, None]

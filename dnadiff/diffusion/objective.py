@@ -1,8 +1,8 @@
 r"""Training objectives: bounds on -log p(x_0), in nats a token.
 
-An objective is cut in two. ``noise`` turns uniforms into corrupted tokens and the weight of every position; it holds all the
-randomness and needs no network, so a data worker can do it. ``loss`` asks the denoiser once and is a pure tensor function of
-fixed shapes, so it can be compiled. Calling the objective does both.
+An objective is cut in two. ``noise`` turns uniforms into corrupted tokens and the weight of every position; it holds
+all the randomness and needs no network, so a data worker can do it. ``loss`` asks the denoiser once and is a pure
+tensor function of fixed shapes, so it can be compiled. Calling the objective does both.
 """
 
 import abc
@@ -15,6 +15,7 @@ from torch import Tensor
 from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.process import AbsorbingProcess
 from dnadiff.diffusion.timesteps import draw_counts, draw_times, smallest
+from dnadiff.errors import InputError
 from dnadiff.random import Draws
 
 
@@ -104,10 +105,11 @@ class Objective(abc.ABC):
 class MaskedNELBO(Objective):
     r"""The continuous-time NELBO of masked diffusion (MDLM, eq. 10), estimated once a row.
 
-    ``count`` masks k ~ U{1..n} of the row's n maskable tokens and weighs their cross-entropy n / k: unbiased for the whole
-    integral, whatever the schedule. ``time`` draws t in [eps, 1), masks each token with the schedule's move chance and
-    weighs (1 - eps) times the schedule's weight: unbiased for the integral over the move chances in [m(eps), m(1)], so it
-    misses what lies outside. (MDLM leaves out the factor 1 - eps.) A row without maskable tokens contributes nothing.
+    ``count`` masks k ~ U{1..n} of the row's n maskable tokens and weighs their cross-entropy n / k: unbiased for the
+    whole integral, whatever the schedule. ``time`` draws t in [eps, 1), masks each token with the schedule's move
+    chance and weighs (1 - eps) times the schedule's weight: unbiased for the integral over the move chances in [m(eps),
+    m(1)], so it misses what lies outside. (MDLM leaves out the factor 1 - eps.) A row without maskable tokens
+    contributes nothing.
 
     A time-conditioned denoiser is told the t at which the schedule has the row's move chance; ``count`` draws that move
     chance from its law given k, Beta(k, n - k + 1), and keeps t within [0, 1].
@@ -122,7 +124,7 @@ class MaskedNELBO(Objective):
         self, process: AbsorbingProcess, estimator: Literal["count", "time"] = "count", eps: float = 1e-3
     ) -> None:
         if estimator not in ESTIMATORS:
-            raise ValueError(f"estimator={estimator!r}: there are {', '.join(ESTIMATORS)}")
+            raise InputError(f"estimator={estimator!r}: there are {', '.join(ESTIMATORS)}")
         self.process, self.estimator, self.eps = process, estimator, eps
 
     def noise(self, batch: Batch, draws: Draws) -> Noised:

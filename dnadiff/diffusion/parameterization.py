@@ -7,15 +7,17 @@ SUBS (Sahoo et al. 2024, section 3.2.3) substitutes what is known about the answ
 
 so the network is only asked about masked positions, and only about tokens that can be there.
 
-Outside ``allowed`` the log-probability is ``FLOOR`` = -1e6, as upstream, and not -inf: exp gives exactly 0 in every floating
-type, while products such as p log p or 0 * log p stay 0 instead of NaN, and a target outside the set costs a million nats,
-which nobody overlooks, instead of an infinity that spoils the sums it enters.
+Outside ``allowed`` the log-probability is ``FLOOR`` = -1e6, as upstream, and not -inf: exp gives exactly 0 in every
+floating type, while products such as p log p or 0 * log p stay 0 instead of NaN, and a target outside the set costs a
+million nats, which nobody overlooks, instead of an infinity that spoils the sums it enters.
 """
 
 import abc
 
 import torch
 from torch import Tensor, nn
+
+from dnadiff.errors import InputError
 
 FLOOR = -1e6
 """Log-probability of what cannot be, nats."""
@@ -26,7 +28,7 @@ class Parameterization(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def forward(self, logits: Tensor, xt: Tensor) -> Tensor:
-        """log p(x_0 | x_t) in nats, (B, L, V), from logits (B, L, V) and the tokens they belong to, (B, L)."""
+        """Logarithms of p(x_0 | x_t) in nats, (B, L, V), from logits (B, L, V) and the tokens they belong to, (B, L)."""
 
 
 class Subs(Parameterization):
@@ -40,7 +42,7 @@ class Subs(Parameterization):
     def __init__(self, mask_id: int, allowed: tuple[int, ...]) -> None:
         super().__init__()
         if not allowed or mask_id in allowed:
-            raise ValueError(f"allowed={allowed}: needs one id or more and not the mask ({mask_id})")
+            raise InputError(f"allowed={allowed}: needs one id or more and not the mask ({mask_id})")
         self.mask_id = mask_id
         self.allowed = tuple(sorted(set(allowed)))
         self.register_buffer("_ids", torch.tensor(self.allowed), persistent=False)
@@ -50,7 +52,7 @@ class Subs(Parameterization):
         return torch.zeros(vocab_size, dtype=torch.bool, device=self._ids.device).index_fill(0, self._ids, True)
 
     def forward(self, logits: Tensor, xt: Tensor) -> Tensor:
-        """log p(x_0 | x_t) in nats, (B, L, V): rows sum to 1 in probability, ``FLOOR`` marks the impossible.
+        """Logarithms of p(x_0 | x_t) in nats, (B, L, V): rows sum to 1 in probability, ``FLOOR`` marks the impossible.
 
         Args:
             logits: Anything finite, (B, L, V).

@@ -8,10 +8,11 @@ A schedule says how likely a token is still there at time t, which runs from 0 (
     weight        = -alpha'_t / (1 - alpha_t)    of a masked token's cross-entropy in the continuous-time NELBO
 
 (Sahoo et al., Simple and Effective Masked Diffusion Language Models, 2024, arXiv:2406.07524, section 3.) With exact
-conditionals the bound does not depend on the schedule apart from its end points, only the variance of its estimate does.
+conditionals the bound does not depend on the schedule apart from its end points, only the variance of its estimate
+does.
 
-``alpha`` keeps its relative accuracy near t = 1 and ``move_chance`` near t = 0, where the other one is 1 minus a tiny number;
-``sigma`` takes whichever is accurate. Every method keeps the shape and the floating type of its argument.
+``alpha`` keeps its relative accuracy near t = 1 and ``move_chance`` near t = 0, where the other one is 1 minus a tiny
+number; ``sigma`` takes whichever is accurate. Every method keeps the shape and the floating type of its argument.
 """
 
 import abc
@@ -38,7 +39,7 @@ class NoiseSchedule(abc.ABC):
 
     @abc.abstractmethod
     def inverse(self, alpha: Tensor) -> Tensor:
-        """Time at which the survival probability is ``alpha``; lies outside [0, 1] where the schedule never reaches it."""
+        """Time at which the survival probability is ``alpha``; outside [0, 1] where the schedule never reaches it."""
 
     def sigma(self, t: Tensor) -> Tensor:
         """Total noise -log alpha(t) in nats, at least 0."""

@@ -6,9 +6,9 @@ number k of masked tokens (B is the beta function):
     int_0^1 (1/m) sum_S m^|S| (1-m)^(n-|S|) CE(S) dm  =  sum_k B(k, n-k+1) sum_{|S|=k} CE(S)
                                                       =  E_{k ~ U{1..n}} E_{S uniform, |S|=k} [ (n / k) CE(S) ]
 
-where CE(S) is the summed cross-entropy of the masked tokens. The right side has no t, no schedule and no cut-off, and its
-weights lie in [1, n]. Both kinds of draw are stratified over the global sample number, so any run of consecutive samples
-covers the range evenly and no sample depends on its batch.
+where CE(S) is the summed cross-entropy of the masked tokens. The right side has no t, no schedule and no cut-off, and
+its weights lie in [1, n]. Both kinds of draw are stratified over the global sample number, so any run of consecutive
+samples covers the range evenly and no sample depends on its batch.
 """
 
 import torch
@@ -37,8 +37,8 @@ def smallest(u: Tensor, maskable: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
     """A uniform k-subset of each row's maskable positions (B, L) bool, and a move chance (B,) that could have given it.
 
     The subset holds the k smallest uniforms; the move chance m is the largest of those. Ranks and order statistics of
-    independent uniforms are independent, so m ~ Beta(k, n - k + 1) whatever the subset: the law of the move chance, given k
-    masks, under the NELBO's density proportional to (1/m) m^k (1-m)^(n-k).
+    independent uniforms are independent, so m ~ Beta(k, n - k + 1) whatever the subset: the law of the move chance,
+    given k masks, under the NELBO's density proportional to (1/m) m^k (1-m)^(n-k).
 
     Args:
         u: Uniforms in [0, 1), (B, L) float64.

@@ -1,1 +1,1 @@
-"""One verb a file: what the command line does, readable as a list of steps."""
+"""One verb a file: what a command does, step by step."""

@@ -1,7 +1,7 @@
 """The house rules, read from the source: who may import whom, how long a file may be, what may not be written.
 
-The chain is cli -> recipes -> training -> evaluation -> checkpoints -> {diffusion -> models, data}; everybody may import errors
-and random, and nobody imports the command line or the recipes.
+The chain is cli -> recipes -> training -> evaluation -> checkpoints -> {diffusion -> models, data}; everybody may import
+errors and random, and nobody imports the command line or the recipes.
 """
 
 import ast

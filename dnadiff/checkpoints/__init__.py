@@ -1,0 +1,1 @@
+"""Trained models on disk: published folders, their manifests, and where they came from."""

@@ -1,0 +1,238 @@
+r"""Model folders: a trained denoiser as plain files.
+
+    model.safetensors   weights of the backbone, under the backbone's parameter names
+    config.json         the *spec*: plain JSON from which the denoiser is built
+    tokenizer.json      how letters are numbered
+    provenance.json     how the weights came about
+    README.md           the same for people
+    MANIFEST.sha256     SHA-256 of all of these
+
+A run folder holds one as ``model/``. Nothing in a folder is ever executed: names in the spec are keys of closed tables,
+weights are safetensors, and sizes are compared before anything is allocated. A spec with a ``head`` belongs to a
+fine-tuned model, which predicts something about a sequence and is no denoiser.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from dnadiff.checkpoints import manifest
+from dnadiff.checkpoints.card import card
+from dnadiff.data import atomic
+from dnadiff.data.tokenizers import Tokenizer, tokenizer_from_json
+from dnadiff.diffusion.denoiser import Denoiser
+from dnadiff.diffusion.parameterization import Subs
+from dnadiff.diffusion.process import AbsorbingProcess
+from dnadiff.diffusion.schedule import SCHEDULES
+from dnadiff.errors import InputError, did_you_mean
+from dnadiff.models.dit import DiT
+
+FORMAT = 1
+BACKBONES: dict[str, Callable[..., nn.Module]] = {"dit": DiT}
+PARAMETERIZATIONS = {"subs": Subs}
+PROCESSES = {"absorbing": AbsorbingProcess}
+WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
+
+Spec = Mapping[str, Any]
+
+
+def build_denoiser(spec: Spec) -> Denoiser:
+    """The denoiser a spec describes, with fresh weights.
+
+    Args:
+        spec: ``backbone``, ``parameterization`` and ``process`` with the constructor arguments of what they name, and
+            ``time_conditioning``.
+
+    Raises:
+        InputError: Something is missing, unknown, or does not fit.
+    """
+    parameterization = _made(PARAMETERIZATIONS, _section(spec, "parameterization"), "parameterization")
+    process = _section(spec, "process")
+    schedule = _made(SCHEDULES, _section(process, "schedule"), "process.schedule")
+    process = _made(PROCESSES, {**process, "schedule": schedule, "mask_id": parameterization.mask_id}, "process")
+    backbone = _made(BACKBONES, _section(spec, "backbone"), "backbone")
+    if max(*parameterization.allowed, parameterization.mask_id) >= backbone.vocab_size:
+        raise InputError(f"parameterization.allowed: ids must lie below backbone.vocab_size={backbone.vocab_size}")
+    return Denoiser(backbone, parameterization, process, time_conditioning=bool(spec.get("time_conditioning", False)))
+
+
+def save_model(
+    folder: Path, denoiser: Denoiser, tokenizer: Tokenizer, spec: Spec, provenance: Mapping[str, Any]
+) -> None:
+    """Writes a model folder, whole or not at all; one that is already there is replaced.
+
+    Args:
+        folder: Where to.
+        denoiser: Its backbone's weights are stored as float32.
+        tokenizer: How letters are numbered.
+        spec: What ``build_denoiser`` makes this denoiser from.
+        provenance: How the weights came about, plain JSON values; the model card lists them.
+
+    Raises:
+        InputError: The weights are not what the spec describes, or the folder cannot be written to.
+        ResourceError: The disk is full.
+    """
+    folder = Path(folder)
+    weights = {
+        name: value.detach().to("cpu", torch.float32).contiguous()
+        for name, value in denoiser.backbone.state_dict().items()
+    }
+    _check({name: (tuple(value.shape), "F32") for name, value in weights.items()}, spec, folder / WEIGHTS)
+    with atomic.lock(folder), atomic.new_folder(folder, replace=True) as new:
+        save_file(weights, new / WEIGHTS, metadata={"format": "pt"})
+        texts = {
+            CONFIG: _json({**spec, "format": FORMAT}),
+            TOKENIZER: _json(tokenizer.to_json()),
+            "provenance.json": _json(provenance),
+            "README.md": card(spec, provenance, sum(value.numel() for value in weights.values())),
+        }
+        for name, text in texts.items():
+            (new / name).write_text(text, encoding="utf-8")
+        (new / manifest.NAME).write_text(manifest.manifest_of(new), encoding="utf-8")
+        for path in new.iterdir():
+            atomic.sync(path)
+
+
+def load(path: str | Path) -> Denoiser:
+    """The denoiser of a model folder or a run folder, on the CPU, in evaluation mode.
+
+    Raises:
+        InputError: There is no model, it is damaged, or it is something else than a denoiser.
+    """
+    folder = model_folder(path)
+    manifest.verify(folder, (CONFIG, WEIGHTS, TOKENIZER))
+    spec = _read_json(folder / CONFIG)
+    _check_format(spec, folder)
+    _check(_header(folder / WEIGHTS), spec, folder / WEIGHTS)
+    denoiser = build_denoiser(spec)
+    denoiser.backbone.load_state_dict(load_file(folder / WEIGHTS))
+    return denoiser.eval()
+
+
+def load_tokenizer(path: str | Path) -> Tokenizer:
+    """The tokenizer of a model folder or a run folder.
+
+    Raises:
+        InputError: There is none, it is damaged, or this version does not know it.
+    """
+    folder = model_folder(path)
+    manifest.verify(folder, (TOKENIZER,))
+    return tokenizer_from_json(_read_json(folder / TOKENIZER))
+
+
+def read_spec(path: str | Path) -> dict[str, Any]:
+    """The spec of a model folder or a run folder.
+
+    Raises:
+        InputError: There is none, or it is damaged or of another version.
+    """
+    folder = model_folder(path)
+    manifest.verify(folder, (CONFIG,))
+    spec = _read_json(folder / CONFIG)
+    _check_format(spec, folder)
+    return spec
+
+
+def read_provenance(path: str | Path) -> dict[str, Any]:
+    """How the weights of a model folder or a run folder came about.
+
+    Raises:
+        InputError: It is missing or damaged.
+    """
+    folder = model_folder(path)
+    manifest.verify(folder, ("provenance.json",))
+    return _read_json(folder / "provenance.json")
+
+
+def model_hash(path: str | Path) -> str:
+    """The SHA-256 of the weights of a model folder or a run folder, as its manifest has it."""
+    return manifest.read_manifest(model_folder(path))[WEIGHTS]
+
+
+def model_folder(path: str | Path) -> Path:
+    """The model folder that is at ``path`` or, if that is a run folder, in it.
+
+    Raises:
+        InputError: Neither is the case.
+    """
+    path = Path(path)
+    if (path / "model").is_dir():
+        return path / "model"
+    if (path / WEIGHTS).exists() or (path / manifest.NAME).exists():
+        return path
+    if not path.is_dir():
+        raise InputError(f"{path}: no such folder; a run folder or a model folder would work")
+    if (path / "checkpoints").is_dir():
+        raise InputError(f"{path}: this run has not published a model yet; let it reach its first checkpoint")
+    raise InputError(f"{path}: holds neither {WEIGHTS} nor model/; a run folder or a model folder would work")
+
+
+def _check_format(spec: Spec, folder: Path) -> None:
+    if spec.get("format") != FORMAT:
+        raise InputError(
+            f"{folder / CONFIG}: found format {spec.get('format')!r}; this version of dnadiff reads {FORMAT}"
+        )
+    if "head" in spec:
+        raise InputError(f"{folder}: is a fine-tuned model, not a denoiser; dnadiff.load_predictor would work")
+
+
+def _check(found: Mapping[str, tuple[tuple[int, ...], str]], spec: Spec, path: Path) -> None:
+    """Compares names, shapes and types of weights with what the spec asks for, without allocating any."""
+    with torch.device("meta"):
+        wanted = {name: tuple(value.shape) for name, value in build_denoiser(spec).backbone.state_dict().items()}
+    if missing := sorted(wanted.keys() - found.keys()):
+        raise InputError(f"{path}: lacks {missing[0]} ({len(missing)} missing); weights of this {CONFIG} work")
+    if unexpected := sorted(found.keys() - wanted.keys()):
+        raise InputError(f"{path}: has {unexpected[0]} ({len(unexpected)} too many); weights of this {CONFIG} work")
+    for name, (shape, dtype) in found.items():
+        if shape != wanted[name] or dtype != "F32":
+            raise InputError(f"{path}: {name} is {dtype} {list(shape)}; F32 {list(wanted[name])} would work")
+
+
+def _header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and type of each tensor of a safetensors file."""
+    try:
+        with safe_open(path, "pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+            return {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
+    except SafetensorError as error:
+        raise InputError(f"{path}: is no safetensors file ({error}); copy or download it again") from error
+
+
+def _section(spec: Spec, name: str) -> Spec:
+    section = spec.get(name)
+    if not isinstance(section, Mapping):
+        raise InputError(f"{name}: found {section!r} in the spec; an object with a name would work")
+    return section
+
+
+def _made(table: Mapping[str, Callable[..., Any]], section: Spec, where: str) -> Any:  # noqa: ANN401
+    """What a section of a spec names, from its other keys."""
+    name = section.get("name")
+    if name not in table:
+        raise InputError(f"{where}.name={name}: {did_you_mean(str(name), table)}")
+    arguments = {key: value for key, value in section.items() if key != "name"}
+    try:
+        return table[name](**arguments)
+    except TypeError as error:
+        raise InputError(f"{where}={name}: {error}; the spec of another version does not work here") from error
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=1) + "\n"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: is not JSON ({error}); copy or download it again") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: found {type(value).__name__}; a JSON object would work")
+    return value

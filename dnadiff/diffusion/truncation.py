@@ -1,0 +1,53 @@
+"""Sharpening and truncating a distribution before a token is drawn from it.
+
+All act on log-probabilities (..., V) in nats and return normalised ones in float64, -inf marking what is cut off. Any
+of them makes a sampler draw from something else than the model's p(x): less diverse, often more plausible.
+"""
+
+import torch
+from torch import Tensor
+
+from dnadiff.errors import InputError
+
+
+def tempered(log_p: Tensor, temperature: float) -> Tensor:
+    """The logarithm of p^(1 / temperature), normalised: below 1 sharper, above 1 flatter.
+
+    Raises:
+        InputError: The temperature is not above 0.
+    """
+    if not temperature > 0:
+        raise InputError(f"temperature={temperature}: needs a number above 0")
+    return (log_p.double() / temperature).log_softmax(-1)
+
+
+def nucleus(log_p: Tensor, p: float) -> Tensor:
+    """The smallest set of likeliest tokens whose probability reaches ``p``, normalised.
+
+    The token that crosses p is kept, so that something is always left (Holtzman et al., The curious case of neural text
+    degeneration, 2020, eq. 2). Of tokens equally likely the lower id goes first.
+
+    Raises:
+        InputError: p is not in (0, 1].
+    """
+    if not 0 < p <= 1:
+        raise InputError(f"nucleus={p}: needs a number above 0, at most 1")
+    log_p = log_p.double().log_softmax(-1)
+    ordered, order = log_p.sort(dim=-1, descending=True, stable=True)
+    before = ordered.exp().cumsum(-1) - ordered.exp()
+    cut = torch.zeros_like(log_p, dtype=torch.bool).scatter(-1, order, before >= p)
+    return log_p.masked_fill(cut, -torch.inf).log_softmax(-1)
+
+
+def top_k(log_p: Tensor, k: int) -> Tensor:
+    """The k likeliest tokens, normalised; of tokens equally likely the lower id goes first.
+
+    Raises:
+        InputError: k is below 1.
+    """
+    if k < 1:
+        raise InputError(f"top_k={k}: needs 1 or more")
+    log_p = log_p.double()
+    order = log_p.argsort(dim=-1, descending=True, stable=True)
+    cut = torch.ones_like(log_p, dtype=torch.bool).scatter(-1, order[..., :k], False)
+    return log_p.masked_fill(cut, -torch.inf).log_softmax(-1)

@@ -1,0 +1,1 @@
+"""What is measured: likelihood against floors, and generated sequences against real ones."""
