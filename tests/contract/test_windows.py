@@ -191,7 +191,7 @@ def test_sample_numbers_of_a_fixed_grid_are_bounded(make):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"length": 1}, "found length 1"),
+        ({"length": 3}, "found length 3"),
         ({"mode": "sliding"}, "tiling or random would work"),
         ({"n_policy": "drop"}, "pad or token would work"),
         ({"reverse_complement": 1.1}, "found reverse_complement 1.1"),
