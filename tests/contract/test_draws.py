@@ -36,7 +36,7 @@ def test_every_part_of_the_address_matters(other):
 def test_uniforms_are_uniform_float64():
     u = Draws(0, range(500)).uniform("mask", 0, 4, 10)
     assert u.shape == (500, 4, 10) and u.dtype == torch.float64
-    assert 0 <= u.min() and u.max() < 1
+    assert u.min() >= 0 and u.max() < 1
     assert stats.kstest(u.flatten().numpy(), "uniform").pvalue > 1e-3
 
 
@@ -44,7 +44,7 @@ def test_uniforms_are_uniform_float64():
 @pytest.mark.parametrize("n", [8, 100, 1000])
 def test_strata_spread_evenly_over_any_run_of_samples(start, n):
     u = Draws(1, range(start, start + n)).stratified("time").sort().values
-    assert 0 <= u[0] and u[-1] < 1
+    assert u[0] >= 0 and u[-1] < 1
     assert u.diff().max() < 3 / n and u.diff().min() > 0.3 / n
 
 

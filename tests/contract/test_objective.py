@@ -39,7 +39,7 @@ def test_what_counts(estimator, conditioned):
     assert (loss.nll[~masked] == 0).all() and (loss.nll[masked] > 0).all()
     assert loss.count == maskable.sum()
     assert loss.total == loss.nll.sum() and loss.mean == loss.total / maskable.sum()
-    assert 0 <= noised.t.min() and noised.t.max() <= 1
+    assert noised.t.min() >= 0 and noised.t.max() <= 1
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)

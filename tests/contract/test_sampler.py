@@ -113,7 +113,8 @@ def test_low_temperature_and_small_nucleus_take_the_likeliest_token():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"temperature": 0.0}, {"temperature": -1.0}, {"nucleus_p": 0.0}, {"nucleus_p": 1.1}, {"tokens_per_step": 0}]
+    "wrong",
+    [{"temperature": 0.0}, {"temperature": -1.0}, {"nucleus_p": 0.0}, {"nucleus_p": 1.1}, {"tokens_per_step": 0}],
 )
 def test_impossible_settings(wrong):
     with pytest.raises(InputError, match="needs"):

@@ -47,7 +47,9 @@ def test_given_tokens_condition(given):
 def test_pads_do_not_count():
     """Rows of two bases and a pad have the likelihood of the two bases."""
     pairs = torch.tensor([[7, 8, 4], [9, 10, 4], [7, 10, 4]])
-    denoiser = IdealDenoiser(pairs, torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64), AbsorbingProcess(LogLinear(), MASK), VOCAB)
+    denoiser = IdealDenoiser(
+        pairs, torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64), AbsorbingProcess(LogLinear(), MASK), VOCAB
+    )
     assert expectation(denoiser, [7, 8, 4], [True, True, False]) == pytest.approx(-math.log(0.5), rel=1e-12)
 
 
