@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dnadiff.data import alphabet
 from dnadiff.errors import InputError
 
 CONCENTRATION = 20.0
@@ -166,15 +167,10 @@ def _both_strands(stretch: np.ndarray, order: int) -> Iterator[np.ndarray]:
         end = min(size, start + _CHUNK)
         before, after = min(order, start), min(order, size - end)
         forward = stretch[start - before : end]
-        backward = complement(stretch[start : end + after])[::-1]
+        backward = alphabet.reverse_complement(stretch[start : end + after])
         for codes, context in ((forward, before), (backward, after)):
             known = codes < 4
             yield _cells(codes, known, order)[context:][known[context:]]
-
-
-def complement(codes: np.ndarray) -> np.ndarray:
-    """The complementary bases as store codes, same shape; unknown stays unknown."""
-    return np.where(codes < 4, 3 - np.minimum(codes, 3), codes).astype(np.uint8)
 
 
 def _probabilities(counts: list[np.ndarray], concentration: float) -> list[np.ndarray]:

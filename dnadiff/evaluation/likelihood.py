@@ -1,0 +1,228 @@
+r"""Likelihood of held-out windows: bits per base, how sure the figure is, and what simpler models pay.
+
+The bound of a window is estimated by drawing its corruption once or several times. Every draw is addressed by (seed,
+draw number, strand, window number), so a score depends on neither the batch size nor the other windows.
+
+With b_w bits and c_w scored bases in window w of W, bits per base are the ratio R = sum b_w / sum c_w, and the
+residuals e_w = (b_w - R c_w) W / sum c_w give its errors:
+
+- *standard error* = sd(e_w) / sqrt(W), over windows: how far another set of windows of the same kind would lie. With
+  equal c_w it is the sd of the per-window bits per base over sqrt(W) (the ratio form of Cochran, Sampling techniques,
+  1977, ch. 6). It includes the noise of the draws.
+- *Monte-Carlo error*: the part that more draws would remove, from the variance between the draws of each window.
+  Draws of different windows count as independent; they are stratified, so the true error is smaller.
+- *paired difference*: the residuals of two models are subtracted window by window, which removes what makes windows
+  hard for both.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from dnadiff.data.tokenizers import NucleotideTokenizer
+from dnadiff.diffusion.denoiser import Denoiser
+from dnadiff.diffusion.objective import Batch, Objective
+from dnadiff.errors import InputError
+from dnadiff.evaluation.markov import MarkovChain
+from dnadiff.random import Draws, key64
+
+WindowBatch = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What some windows cost.
+
+    Attributes:
+        item_ids: The windows' numbers, (W,) int64.
+        bits: Bits of all scored bases of each window, one column a draw, (W, M) float64.
+        counts: Scored bases, (W,) int64.
+    """
+
+    item_ids: np.ndarray
+    bits: np.ndarray
+    counts: np.ndarray
+
+    @property
+    def bits_per_base(self) -> float:
+        """Bits of all bases over their number."""
+        return float(self.bits.mean(1).sum() / self.counts.sum())
+
+    @property
+    def residuals(self) -> np.ndarray:
+        """e_w of the module's formula, (W,) bits per base; they sum to zero."""
+        return (self.bits.mean(1) - self.bits_per_base * self.counts) / self.counts.mean()
+
+    @property
+    def standard_error(self) -> float:
+        """Of bits per base, over windows; NaN with one window."""
+        return _standard_error(self.residuals)
+
+    @property
+    def monte_carlo_error(self) -> float | None:
+        """Of bits per base, over draws; None with one draw, which cannot tell."""
+        draws = self.bits.shape[1]
+        if draws == 1:
+            return None
+        return float(np.sqrt(self.bits.var(1, ddof=1).sum() / draws) / self.counts.sum())
+
+
+def score(
+    denoiser: Denoiser,
+    objective: Objective,
+    batches: Iterable[WindowBatch],
+    *,
+    seed: int,
+    samples: int = 1,
+    strand: str = "+",
+) -> Scores:
+    """What the model pays for each window.
+
+    Args:
+        denoiser: The model, in evaluation mode.
+        objective: The bound.
+        batches: Windows: tokens (B, L) int64, valid and given (B, L) bool, item_ids (B,) int64.
+        seed: Of the draws.
+        samples: Draws a window.
+        strand: Part of the address of the draws, so that the two strands of a window have draws of their own.
+
+    Raises:
+        InputError: No window has a base to score.
+    """
+    ids, bits, counts = [], [], []
+    for window in batches:
+        batch = _as_batch(window)
+        columns = []
+        for draw in range(samples):
+            draws = Draws(key64("score", seed, draw, strand), window["item_ids"])
+            with torch.inference_mode():
+                loss = objective(denoiser, batch, draws)
+            nats = torch.where(loss.valid, loss.nll, 0.0).double().sum(-1)
+            columns.append(nats.cpu().numpy() / np.log(2))
+        ids.append(np.asarray(window["item_ids"]))
+        bits.append(np.stack(columns, axis=1))
+        counts.append(loss.valid.sum(-1).cpu().numpy())
+    return _gathered(ids, bits, counts)
+
+
+def floor_scores(
+    chain: MarkovChain,
+    batches: Iterable[WindowBatch],
+    tokenizer: NucleotideTokenizer,
+    orders: Sequence[int] | None = None,
+) -> dict[int, Scores]:
+    """What Markov chains pay for each window, by order; context restarts at the left edge of every window.
+
+    Args:
+        chain: Counted on the training split.
+        batches: The windows of :func:`score`.
+        tokenizer: Says which ids are A, C, G and T; every other token is not scored.
+        orders: None for all the chain has.
+
+    Raises:
+        InputError: No window has a base to score.
+    """
+    codes_of = np.full(tokenizer.vocab_size, 4, dtype=np.uint8)
+    codes_of[list(tokenizer.base_ids)] = range(4)
+    wanted = range(chain.order + 1) if orders is None else orders
+    ids, counts = [], []
+    bits: dict[int, list[np.ndarray]] = {order: [] for order in wanted}
+    for window in batches:
+        codes = codes_of[window["tokens"]]
+        ids.append(np.asarray(window["item_ids"]))
+        known = window["valid"] & (codes < 4)
+        counts.append(known.sum(1))
+        for order in wanted:
+            bits[order].append(chain.bits(codes, known, order=order).sum(1, keepdims=True))
+    return {order: _gathered(ids, bits[order], counts) for order in wanted}
+
+
+def reverse_complement(window: WindowBatch, tokenizer: NucleotideTokenizer) -> dict[str, np.ndarray]:
+    """The windows as read from the other strand; an opening [BOS] stays in front."""
+    first = int(window["given"][:, 0].all())
+    turned = {name: _turned(np.asarray(window[name]), first) for name in ("tokens", "valid", "given", "weight")}
+    turned["tokens"][:, first:] = tokenizer.complement(turned["tokens"][:, first:])
+    return turned | {"item_ids": window["item_ids"]}
+
+
+def average(one: Scores, other: Scores) -> Scores:
+    """The mean of two scores of the same windows, such as those of the two strands."""
+    if not np.array_equal(one.item_ids, other.item_ids) or not np.array_equal(one.counts, other.counts):
+        raise ValueError("scores of different windows cannot be averaged")
+    return Scores(one.item_ids, (one.bits + other.bits) / 2, one.counts)
+
+
+def difference(model: Scores, floor: Scores) -> tuple[float, float]:
+    """Bits per base of the model minus those of the floor, and the standard error of that, paired by window."""
+    if not np.array_equal(model.item_ids, floor.item_ids):
+        raise ValueError("scores of different windows cannot be paired")
+    return model.bits_per_base - floor.bits_per_base, _standard_error(model.residuals - floor.residuals)
+
+
+def chosen_floors(floors: Mapping[int, Scores]) -> dict[str, Scores]:
+    """Orders 0, 3, 6 and the best, by name.
+
+    The best is the one that pays least for these very windows: a choice that favours the floor.
+    """
+    named = {f"Markov order {order}": floors[order] for order in (0, 3, 6) if order in floors}
+    if floors:
+        best = min(floors, key=lambda order: floors[order].bits_per_base)
+        named[f"Markov best (order {best})"] = floors[best]
+    return named
+
+
+def summarise(model: Scores, floors: Mapping[str, Scores]) -> list[dict]:
+    """One row for the model and one a floor, in plain JSON values.
+
+    Keys: name, bits_per_base, standard_error, monte_carlo_error (None with one draw), nats_per_base, perplexity,
+    windows, bases; floors also difference (model minus floor: negative when the model is better) and
+    difference_error, paired.
+    """
+    rows = [_row("model (bound)", model)]
+    for name, floor in floors.items():
+        gap, error = difference(model, floor)
+        rows.append(_row(name, floor) | {"difference": gap, "difference_error": _finite(error)})
+    return rows
+
+
+def _row(name: str, scores: Scores) -> dict:
+    nats = scores.bits_per_base * np.log(2)
+    return {
+        "name": name,
+        "bits_per_base": scores.bits_per_base,
+        "standard_error": _finite(scores.standard_error),
+        "monte_carlo_error": scores.monte_carlo_error,
+        "nats_per_base": float(nats),
+        "perplexity": float(np.exp(nats)),
+        "windows": len(scores.counts),
+        "bases": int(scores.counts.sum()),
+    }
+
+
+def _turned(values: np.ndarray, first: int) -> np.ndarray:
+    return np.concatenate([values[:, :first], values[:, first:][:, ::-1]], axis=1)
+
+
+def _as_batch(window: WindowBatch) -> Batch:
+    tokens, valid, given = (torch.as_tensor(window[name]) for name in ("tokens", "valid", "given"))
+    shown = valid | given
+    return Batch(tokens, valid, given if given.any() else None, None if shown.all() else shown)
+
+
+def _gathered(ids: list[np.ndarray], bits: list[np.ndarray], counts: list[np.ndarray]) -> Scores:
+    """The windows of all batches that have a base to score."""
+    if not ids or not sum(int(c.sum()) for c in counts):
+        raise InputError("windows to score: found no base; windows with A, C, G or T would work")
+    some = np.concatenate(counts) > 0
+    return Scores(np.concatenate(ids)[some], np.concatenate(bits)[some], np.concatenate(counts)[some])
+
+
+def _standard_error(residuals: np.ndarray) -> float:
+    return float(residuals.std(ddof=1) / np.sqrt(len(residuals))) if len(residuals) > 1 else float("nan")
+
+
+def _finite(value: float) -> float | None:
+    """The value, or None where it is NaN, which JSON has no word for."""
+    return value if np.isfinite(value) else None
