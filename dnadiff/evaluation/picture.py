@@ -2,8 +2,8 @@
 
 Left, if there is a log, the training loss in bits per base with the Markov floors as lines. Then the GC content of the
 sequences, real and synthetic; and the frequency of every k-mer (k = 3, both strands pooled) in the synthetic sequences
-against that in real ones, where grey marks show the same for two sets of real windows: points as near to the diagonal as
-those are indistinguishable at this number of sequences.
+against that in real ones, where grey marks show the same for two sets of real windows: points as near to the diagonal
+as those are indistinguishable at this number of sequences.
 """
 
 import csv
@@ -178,5 +178,10 @@ def _spectrum(ax: "Axes", samples: Samples, figures: Mapping[str, Mapping]) -> N
     ax.set_ylabel("frequency in the other set")
     ax.set_title(f"{_K}-mer spectrum, both strands", loc="left", fontweight="bold")
     ax.legend(
-        frameon=False, fontsize=8, title="Jensen-Shannon divergence", title_fontsize=8, loc="upper left", alignment="left"
+        frameon=False,
+        fontsize=8,
+        title="Jensen-Shannon divergence",
+        title_fontsize=8,
+        loc="upper left",
+        alignment="left",
     )
