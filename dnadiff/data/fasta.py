@@ -22,6 +22,7 @@ from dnadiff.data.formats import recognise
 from dnadiff.data.stream import ByteSource
 from dnadiff.errors import InputError
 
+_HEAD = 1024  # bytes that tell what a file is
 _MAX_HEADER = 1 << 16
 _BLANK_OR_END = alphabet.IS_BLANK | (np.arange(256) == 10)
 _STRANGE = ~(alphabet.IS_BASE | alphabet.IS_GAP | _BLANK_OR_END)
@@ -133,7 +134,7 @@ class FastaReader:
             chunk = held + chunk
             held = b""
             if beginning:
-                if len(chunk) < 1024:
+                if len(chunk) < _HEAD:
                     held = chunk  # too little to tell what it is
                     continue
                 chunk, beginning = self._begin(chunk), False
@@ -160,7 +161,7 @@ class FastaReader:
             self.notes["byte_order_mark"] += 1
             chunk = chunk[3:]
         first = chunk.lstrip(b" \t\r\n")[:1]
-        if first not in (b">", b";", b"") and (what := recognise(chunk[:1024])):
+        if first not in (b">", b";", b"") and (what := recognise(chunk[:_HEAD])):
             raise InputError(f"{self.source.name}: looks like {what}")
         return chunk
 

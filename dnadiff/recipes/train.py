@@ -83,6 +83,7 @@ def _fit(job: Any, folder: Path, facts: dict[str, Any], quiet: bool) -> int:  # 
         job.objective,
         seed=config.seed,
         optimizer={
+            "name": optim.name,
             "lr": optim.lr, "betas": tuple(optim.betas), "eps": optim.eps, "weight_decay": optim.weight_decay,
         },
         schedule={

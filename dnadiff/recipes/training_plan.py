@@ -111,7 +111,7 @@ def spec_of(config: Config) -> dict[str, Any]:
         noise |= {"sigma_min": config.noise.sigma_min, "sigma_max": config.noise.sigma_max}
     else:
         noise |= {"eps": config.noise.eps}
-    sizes = ("hidden_size", "n_blocks", "n_heads", "cond_dim", "dropout", "adaln")
+    sizes = ("hidden_size", "n_blocks", "n_heads", "cond_dim", "dropout", "adaln", "stem")
     return {
         "format": 1,
         "algo": config.algo.name,

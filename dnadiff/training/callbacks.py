@@ -5,7 +5,6 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
