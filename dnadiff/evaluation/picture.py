@@ -2,8 +2,8 @@
 
 Left, if there is a log, the training loss in bits per base with the Markov floors as lines. Then the GC content of the
 sequences, real and synthetic; and the frequency of every k-mer (k = 3, both strands pooled) in the synthetic sequences
-against that in real ones, where grey marks show the same for two sets of real windows: points as near to the diagonal as
-those are indistinguishable at this number of sequences.
+against that in real ones, where grey marks show the same for two sets of real windows: points as near to the diagonal
+as those are indistinguishable at this number of sequences.
 """
 
 import csv

@@ -7,8 +7,8 @@ nothing else, so one transformer serves
     BlockCausal(k)      blocks of k see themselves and earlier ones  AR (k = 1), sampling with block diffusion
     BlockDiffusion(k)   training on [x_t ; x_0] of 2L tokens         BD3-LM (Arriola et al. 2025, fig. 3)
 
-In BlockDiffusion the noisy half comes first. A noisy block sees itself and the clean blocks before it; a clean block sees
-itself and the clean blocks before it; nobody else sees the noisy half. Both halves have positions 0..L-1.
+In BlockDiffusion the noisy half comes first. A noisy block sees itself and the clean blocks before it; a clean block
+sees itself and the clean blocks before it; nobody else sees the noisy half. Both halves have positions 0..L-1.
 
 Shapes: B batch, H heads, N queries, M keys, K head width.
 """
@@ -79,7 +79,7 @@ class BlockDiffusion(Pattern):
         _check_block_size(self.block_size)
 
     def allows(self, query: Tensor, key: Tensor, n: int) -> Tensor:
-        """True where a noisy query sees its own noisy block or an earlier clean one, or a clean one what is not after it."""
+        """True where a noisy query sees its own noisy block or earlier clean ones, or a clean one all up to it."""
         length = n // 2
         query_clean, key_clean = query >= length, key >= length
         query_block, key_block = query % length // self.block_size, key % length // self.block_size
@@ -112,7 +112,7 @@ def attend(
         k: Keys, (B, H, past + N, K): those of a cache first.
         v: Values, like ``k``.
         pattern: Who sees whom among the past + N tokens.
-        valid: Keys that may be seen at all, (B, past + N) bool; None means all. A row without a valid key sees every key.
+        valid: Keys that may be seen at all, (B, past + N) bool; None means all. A row without a valid key sees all.
         past: Number of keys that come from a cache.
         backend: A name of ``BACKENDS``.
 
