@@ -260,6 +260,7 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("synthetic", metavar="SYNTHETIC", help="FASTA file of generated sequence")
     parser.add_argument("-o", "--out", metavar="FILE", help="report.json or .tsv; - writes TSV to standard output")
     parser.add_argument("--picture", metavar="PNG", help="picture to write")
+    parser.add_argument("--run", metavar="RUN", help="run folder whose loss the picture shows too")
     parser.add_argument(
         "-k", type=_whole(1), nargs="+", default=[3, 4, 6], metavar="K", help="k-mer lengths (default: 3 4 6)"
     )
@@ -275,6 +276,7 @@ def _compare(args: argparse.Namespace, argv: list[str]) -> None:
         args.out,
         picture=args.picture,
         k=tuple(args.k),
+        run=args.run,
         seed=args.seed,
         quiet=args.quiet,
         argv=argv,
