@@ -23,7 +23,7 @@ SPLITS = ("auto", "contig", "blocks", "bed")
 WINDOWS = ("random", "tiling")
 N_POLICIES = ("pad", "token")
 NOISES = ("loglinear", "cosine", "cosine_squared", "linear", "geometric")
-OPTIMIZERS = ("adamw",)
+OPTIMIZERS = ("adamw", "muon")
 LR_SCHEDULES = ("constant", "cosine")
 
 
@@ -155,6 +155,7 @@ class ModelConfig:
         cond_dim: Width of the conditioning vector.
         dropout: Probability of dropout in training.
         adaln: Adaptive layer norm conditioned on the noise level.
+        stem: Width of a convolution over the embeddings, odd; 0 is none.
         length: Tokens in a window.
     """
 
@@ -164,12 +165,16 @@ class ModelConfig:
     cond_dim: int = 128
     dropout: float = 0.0
     adaln: bool = True
+    stem: int = 0
     length: int = 512
 
     def __post_init__(self) -> None:
         for key in ("hidden_size", "n_blocks", "n_heads", "cond_dim", "length"):
             _number(f"model.{key}", getattr(self, key), 1)
         _number("model.dropout", self.dropout, 0.0, 0.999)
+        _number("model.stem", self.stem, 0)
+        odd_stem = self.stem == 0 or self.stem % 2 == 1
+        _require(odd_stem, f"model.stem={self.stem}: is centred on a base, so its width is odd; 0 is none")
         width, heads = self.hidden_size, self.n_heads
         _require(width % heads == 0, f"model.hidden_size={width}: is not a multiple of model.n_heads={heads}")
         odd = f"model.hidden_size={width}: leaves heads {width // heads} wide with model.n_heads={heads}"
@@ -210,7 +215,7 @@ class OptimConfig:
     """The optimiser, its learning rate over time, and the average that is published.
 
     Attributes:
-        name: The optimiser.
+        name: ``adamw``, or ``muon`` for the matrices of the blocks with AdamW for the rest.
         lr: Highest learning rate.
         betas: Decay of AdamW's two moments.
         eps: AdamW's epsilon.

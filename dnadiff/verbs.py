@@ -113,9 +113,7 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rename-duplicates", action="store_true", help="number repeated names instead of refusing them"
     )
-    parser.add_argument(
-        "--allow-truncated", action="store_true", help="accept a BGZF file without its end marker, which may be cut"
-    )
+    parser.add_argument("--allow-truncated", action="store_true", help="accept a BGZF file without its end marker")
     parser.add_argument("--force", action="store_true", help="replace an existing store")
 
 

@@ -12,8 +12,9 @@ tags: [dna, genomics, discrete-diffusion, masked-diffusion]
 
 # A discrete diffusion model of DNA
 
-{backbone}, {parameters:,} parameters, trained on windows of {length:,} bases as {algo}. It gives the probability of
-every masked base of a sequence given the bases that are shown: it generates, fills in and scores DNA.
+{backbone}, {parameters:,} parameters, trained on windows of {length:,} bases (algorithm {algo}).
+It gives the probability of every masked base of a sequence given the bases that are shown: it generates, fills in and
+scores DNA.
 
 ```
 dna-diff sample FOLDER -n 10 -o synthetic.fa

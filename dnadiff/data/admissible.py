@@ -1,9 +1,9 @@
 """Where windows may begin: arithmetic on runs of N instead of on bases.
 
-The count of N in a window of P bases that starts at s is C(s + P) - C(s), with C the count up to a position. C is piecewise
-linear with corners at the ends of the runs, so the count is piecewise linear in s with corners there and P before, and the
-starts at which it stays below a limit form a few ranges, found exactly without looking at each start. A genome of a billion
-bases with a thousand gaps costs a thousand numbers.
+The count of N in a window of P bases that starts at s is C(s + P) - C(s), with C the count up to a position. C is
+piecewise linear with corners at the ends of the runs, so the count is piecewise linear in s with corners there and P
+before, and the starts at which it stays below a limit form a few ranges, found exactly without looking at each start. A
+genome of a billion bases with a thousand gaps costs a thousand numbers.
 """
 
 import numpy as np
@@ -50,7 +50,7 @@ def count_n(runs: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
 
 
 def start_ranges(runs: np.ndarray, a: int, b: int, span: int, most_n: int) -> np.ndarray:
-    """Ranges [first, past the last) of the starts of windows within [a, b) that hold at most ``most_n`` N, (ranges, 2) int64.
+    """Starts of windows within [a, b) that hold at most ``most_n`` N, as ranges [first, past), (ranges, 2) int64.
 
     Args:
         runs: Runs of N, (runs, 2), sorted and disjoint.

@@ -1,9 +1,10 @@
 """Byte tables of the DNA alphabet: what each letter of a sequence file means.
 
-A base is stored as one byte: bits 0-2 hold its code (A 0, C 1, G 2, T 3, N 4) and bit 7 says that the letter was lower case,
-which is how genomes mark repeats (soft-masking, as written by RepeatMasker and by UCSC). RNA's U is read as T, and the IUPAC
-ambiguity letters (R Y S W K M B D H V: NC-IUB, Nucleic Acids Research 13:3021, 1985) as N, since none of them says which base
-is there. Everything is a table of 256 entries indexed by the letter's byte, so a whole chunk is translated at once.
+A base is stored as one byte: bits 0-2 hold its code (A 0, C 1, G 2, T 3, N 4) and bit 7 says that the letter was lower
+case, which is how genomes mark repeats (soft-masking, as written by RepeatMasker and by UCSC). RNA's U is read as T,
+and the IUPAC ambiguity letters (R Y S W K M B D H V: NC-IUB, Nucleic Acids Research 13:3021, 1985) as N, since none of
+them says which base is there. Everything is a table of 256 entries indexed by the letter's byte, so a whole chunk is
+translated at once.
 """
 
 import numpy as np

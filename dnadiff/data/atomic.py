@@ -1,8 +1,9 @@
 """Outputs that appear whole or not at all, and one builder at a time.
 
-A file or folder is written under a temporary name beside its place, flushed to the disk and renamed; rename is atomic within
-a file system (POSIX), so nobody ever reads half of it and a killed process leaves only a temporary name, which the next
-builder sweeps. Builders of the same folder take turns by ``flock``, which the system releases even if the holder is killed.
+A file or folder is written under a temporary name beside its place, flushed to the disk and renamed; rename is atomic
+within a file system (POSIX), so nobody ever reads half of it and a killed process leaves only a temporary name, which
+the next builder sweeps. Builders of the same folder take turns by ``flock``, which the system releases even if the
+holder is killed.
 """
 
 import errno

@@ -1,13 +1,13 @@
 """Reading FASTA text of any size in bounded memory.
 
-A record is a line ``>name description`` and the lines of letters up to the next one (Pearson and Lipman, 1988). Files in the
-wild differ in everything else, and a reader that is silent about it trains a model on something that is not the genome. What
-is understood without loss is normalised and counted: line ends of any kind, a byte-order mark, lines of any length, blank
-lines, blanks within lines, ``;`` comment lines of the original format, U for T, IUPAC codes for N, empty records. What could
-be a mistake is refused with file, line and column: gaps, digits, proteins, other formats.
+A record is a line ``>name description`` and the lines of letters up to the next one (Pearson and Lipman, 1988). Files
+in the wild differ in everything else, and a reader that is silent about it trains a model on something that is not the
+genome. What is understood without loss is normalised and counted: line ends of any kind, a byte-order mark, lines of
+any length, blank lines, blanks within lines, ``;`` comment lines of the original format, U for T, IUPAC codes for N,
+empty records. What could be a mistake is refused with file, line and column: gaps, digits, proteins, other formats.
 
-The work is done on whole chunks by table look-ups; no Python code runs per line or per base. A record's letters arrive as
-several pieces, so a chromosome on a single line is no heavier than one folded at 60.
+The work is done on whole chunks by table look-ups; no Python code runs per line or per base. A record's letters arrive
+as several pieces, so a chromosome on a single line is no heavier than one folded at 60.
 """
 
 from collections import Counter
@@ -22,6 +22,7 @@ from dnadiff.data.formats import recognise
 from dnadiff.data.stream import ByteSource
 from dnadiff.errors import InputError
 
+_HEAD = 1024  # bytes that tell what a file is
 _MAX_HEADER = 1 << 16
 _BLANK_OR_END = alphabet.IS_BLANK | (np.arange(256) == 10)
 _STRANGE = ~(alphabet.IS_BASE | alphabet.IS_GAP | _BLANK_OR_END)
@@ -133,7 +134,7 @@ class FastaReader:
             chunk = held + chunk
             held = b""
             if beginning:
-                if len(chunk) < 1024:
+                if len(chunk) < _HEAD:
                     held = chunk  # too little to tell what it is
                     continue
                 chunk, beginning = self._begin(chunk), False
@@ -160,7 +161,7 @@ class FastaReader:
             self.notes["byte_order_mark"] += 1
             chunk = chunk[3:]
         first = chunk.lstrip(b" \t\r\n")[:1]
-        if first not in (b">", b";", b"") and (what := recognise(chunk[:1024])):
+        if first not in (b">", b";", b"") and (what := recognise(chunk[:_HEAD])):
             raise InputError(f"{self.source.name}: looks like {what}")
         return chunk
 
@@ -217,9 +218,10 @@ class FastaReader:
         if not self._announced:
             self.notes["empty_records"] += 1
         if self._bases >= 20 and 2 * self._ambiguous > self._bases:
+            share = 100 * self._ambiguous // self._bases
             raise InputError(
-                f"{self.source.name}:{self._header.line}: {100 * self._ambiguous // self._bases} % of record '{self._header.name}' are "
-                "ambiguity codes, so it looks like protein; DNA or RNA would work"
+                f"{self.source.name}:{self._header.line}: found {share} % ambiguity codes in record "
+                f"'{self._header.name}', which looks like protein; DNA or RNA would work"
             )
         self._bases = self._ambiguous = 0
 
@@ -268,7 +270,7 @@ class FastaReader:
         if self._header is None:
             return f"found {what} before the first header; a line '>name' above the sequence would work"
         if alphabet.IS_GAP[byte]:
-            return f"found {what}, a gap or stop, in record '{self._header.name}'; --drop-gaps would work, and shifts coordinates"
+            return f"found gap {what} in record '{self._header.name}'; --drop-gaps would work (it shifts coordinates)"
         if byte in b"+@":
             return f"found {what} in record '{self._header.name}', as in FASTQ; {_WORKS}"
         if byte == ord(">"):

@@ -1,7 +1,7 @@
 """Recognising files that are not FASTA, so that the message can say what they are.
 
-A genome pipeline meets the same few mistakes: reads instead of a genome, an annotation, a page saved by a browser instead of
-the file behind it, text saved as UTF-16. Each has a signature in its first bytes.
+A genome pipeline meets the same few mistakes: reads instead of a genome, an annotation, a page saved by a browser
+instead of the file behind it, text saved as UTF-16. Each has a signature in its first bytes.
 """
 
 import re
@@ -22,7 +22,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (rb"##fileformat=VCF", "VCF, variants; the genome in FASTA would work"),
     (rb"(?i)#NEXUS", "NEXUS, an alignment; FASTA would work"),
     (rb"CLUSTAL", "a CLUSTAL alignment; FASTA would work"),
-    (rb"[{\[]", "JSON; FASTA would work"),
+    (rb"[{\[]\s*[\"{\[]", "JSON; FASTA would work"),
     (rb"\x1a\x41\x27\x43|\x43\x27\x41\x1a", "UCSC .2bit; FASTA from twoBitToFa would work"),
     (rb"%PDF|\x89PNG|\xff\xd8\xff|\x7fELF|MZ\x90", "a document, picture or program; FASTA would work"),
     (rb"(track|browser)\s|[^\t\n]+\t\d+\t\d+(\t|\r?\n|$)", "BED; the genome in FASTA would work"),

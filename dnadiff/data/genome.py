@@ -1,12 +1,13 @@
 """The genome store: a checked copy of a FASTA file that many processes read without loading it.
 
-A folder of two files. ``bases.u8`` holds one byte a base, all contigs one after another: bits 0-2 are the code (A 0, C 1,
-G 2, T 3, N 4), bit 7 says soft-masked. ``index.json`` holds the names, the lengths, the MD5 of each contig's upper-case letters
-as in the ``M5`` field of SAM and CRAM headers (SAM specification, section 1.3.2), counts, the SHA-256 of the source and what
-was normalised how often. It keeps facts only: what to do with N, which strand and which part to train on is asked later.
+A folder of two files. ``bases.u8`` holds one byte a base, all contigs one after another: bits 0-2 are the code (A 0, C
+1, G 2, T 3, N 4), bit 7 says soft-masked. ``index.json`` holds the names, the lengths, the MD5 of each contig's
+upper-case letters as in the ``M5`` field of SAM and CRAM headers (SAM specification, section 1.3.2), counts, the
+SHA-256 of the source and what was normalised how often. It keeps facts only: what to do with N, which strand and which
+part to train on is asked later.
 
-The bases are read through a memory map: opening costs nothing whatever the size, and forked or spawned workers share the
-pages. A store is built in a temporary folder and renamed, so what has the name is whole.
+The bases are read through a memory map: opening costs nothing whatever the size, and forked or spawned workers share
+the pages. A store is built in a temporary folder and renamed, so what has the name is whole.
 """
 
 import json
@@ -145,9 +146,13 @@ def build_store(
 def cached_store(fasta: str | Path, *, rebuild: bool = False) -> Store:
     """The store of a FASTA file, made on first use and kept in the cache.
 
-    The cache is ``$DNADIFF_CACHE``, else ``~/.cache/dnadiff``; the folder is named by the first 16 digits of the file's SHA-256,
-    so a changed file gets a new store. Nothing optional is done to the sequence: a file with gaps or repeated names wants
-    ``build_store``.
+    The cache is ``$DNADIFF_CACHE``, else ``~/.cache/dnadiff``; the folder is named by the first 16 digits of the file's
+    SHA-256, so a changed file gets a new store. Nothing optional is done to the sequence: a file with gaps or repeated
+    names wants ``build_store``.
+
+    Args:
+        fasta: The file.
+        rebuild: Replace what the cache holds of it.
 
     Args:
         fasta: The file.

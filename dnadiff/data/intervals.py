@@ -1,9 +1,9 @@
 """Stretches of a genome, and the two ways people write them.
 
 Inside, positions are 0-based and half-open, so that ``end - start`` is the length. At the door, a region such as
-``chr1:1,001-2,000`` counts from 1 and includes its end, as in genome browsers and samtools; a BED file (UCSC) is 0-based and
-half-open already. A name that the genome does not have is the commonest mistake of all (``1`` for ``chr1``), so the message
-suggests the name that was probably meant.
+``chr1:1,001-2,000`` counts from 1 and includes its end, as in genome browsers and samtools; a BED file (UCSC) is
+0-based and half-open already. A name that the genome does not have is the commonest mistake of all (``1`` for
+``chr1``), so the message suggests the name that was probably meant.
 """
 
 import re
@@ -22,7 +22,7 @@ _REGION = re.compile(r"(?P<chrom>\S+?):(?P<start>[\d,]+)-(?P<end>[\d,]+)(:(?P<st
 
 @dataclass(frozen=True, order=True)
 class Interval:
-    """``end - start`` bases of contig ``chrom`` from ``start`` on (0-based, half-open), read on ``strand`` ``+`` or ``-``."""
+    """The bases ``start`` to ``end`` of contig ``chrom`` (0-based, half-open), read on ``strand`` ``+`` or ``-``."""
 
     chrom: str
     start: int
@@ -46,7 +46,7 @@ class BedRow:
 
 
 def parse_region(text: str) -> Interval:
-    """The interval of a region such as ``chr1:1-10`` or ``chr1:1-10:-``: from 1, end included, thousands commas allowed.
+    """The interval of a region such as ``chr1:1-10`` or ``chr1:1-10:-``: from 1, end included, commas allowed.
 
     Raises:
         InputError: It is no region, or an empty one.

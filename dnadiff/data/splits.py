@@ -1,9 +1,10 @@
 """Which parts of a genome are trained on, validated on and tested on.
 
-A model that memorises looks good on what it has seen, so the held-out parts must not be in the training part. Three ways:
-whole contigs held out (the rule for genomes of many chromosomes), contiguous blocks of each contig with a gap between them
-(bacteria), or the intervals of a BED file with the split in its fourth column, as in Basenji and Enformer. Lengthening such
-intervals to a window (``extend``), as Caduceus does, makes splits overlap: the overlap is always counted in bp and shown.
+A model that memorises looks good on what it has seen, so the held-out parts must not be in the training part. Three
+ways: whole contigs held out (the rule for genomes of many chromosomes), contiguous blocks of each contig with a gap
+between them (bacteria), or the intervals of a BED file with the split in its fourth column, as in Basenji and Enformer.
+Lengthening such intervals to a window (``extend``), as Caduceus does, makes splits overlap: the overlap is always
+counted in bp and shown.
 """
 
 from collections.abc import Mapping, Sequence
@@ -91,14 +92,15 @@ def make_split(
 
     Args:
         sizes: Length in bp of each contig.
-        by: ``contig``, ``blocks``, ``bed`` or ``auto``: the labels of a BED file if it has any, else contigs if names are given or if whole contigs come within a factor of two of
-            the shares wanted, else blocks.
+        by: ``contig``, ``blocks``, ``bed`` or ``auto``: the labels of a BED file if it has any, else contigs if names
+            are given or if whole contigs come within a factor of two of the shares wanted, else blocks.
         valid: Names of contigs, or the share of the bases. 0 or no names: no such split.
         test: Likewise.
         gap: Least distance in bp between blocks; a window length or more.
         bed: Rows of a BED file. With a fourth column (train, valid or test) they are the split; with three columns they
             restrict one made by the other rules.
-        extend: Lengthen each interval of the BED to this many bp, from its start on and shifted to stay within its contig.
+        extend: Lengthen each interval of the BED to this many bp, from its start on and shifted to stay within its
+            contig.
 
     Raises:
         InputError: A split that was asked for would be empty, a name is unknown, or options contradict each other.
@@ -147,10 +149,10 @@ def by_contig(sizes: Mapping[str, int], valid: float | Sequence[str], test: floa
 
 
 def by_blocks(sizes: Mapping[str, int], valid: float, test: float, gap: int) -> Split:
-    """Each contig cut into a training, a validation and a test block, in this order, ``gap`` bp left out between blocks.
+    """Each contig cut into a training, a validation and a test block, in this order, ``gap`` bp left out between.
 
-    With shares .05 and .10 the blocks begin at 0, 85 and 90 % of the contig; the gap is taken from the end of the block before
-    it. Contigs too short for blocks of a gap's length are trained on whole.
+    With shares .05 and .10 the blocks begin at 0, 85 and 90 % of the contig; the gap is taken from the end of the block
+    before it. Contigs too short for blocks of a gap's length are trained on whole.
 
     Raises:
         InputError: A share is not in [0, 1).

@@ -1,8 +1,8 @@
 """Writing the two files of a genome store while the FASTA source streams by.
 
-Memory holds one chunk of text, whatever the source. Each contig's MD5 is that of its upper-case letters as the source has
-them, so it equals the ``M5`` of ``samtools dict`` also where IUPAC codes became N in the store; CRC-32 of ``bases.u8`` notices
-damage on the disk.
+Memory holds one chunk of text, whatever the source. Each contig's MD5 is that of its upper-case letters as the source
+has them, so it equals the ``M5`` of ``samtools dict`` also where IUPAC codes became N in the store; CRC-32 of
+``bases.u8`` notices damage on the disk.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ def write_store(
     rename_duplicates: bool = False,
     allow_truncated: bool = False,
 ) -> None:
-    """Writes ``bases.u8`` and ``index.json`` of a FASTA source into an existing empty folder and flushes them to the disk.
+    """Writes ``bases.u8`` and ``index.json`` of a FASTA source into an empty folder and flushes them to the disk.
 
     The options are those of ``genome.build_store``.
 
@@ -129,8 +129,8 @@ class _Contigs:
         if name in self._lines:
             if not self._rename:
                 raise InputError(
-                    f"{self._source}:{header.line}: found a second record '{name}' (the first is on line {self._lines[name]}); "
-                    "different names would work, or --rename-duplicates"
+                    f"{self._source}:{header.line}: found a second record '{name}' (the first is on line "
+                    f"{self._lines[name]}); different names would work, or --rename-duplicates"
                 )
             self.renamed += 1
             number = 2

@@ -1,9 +1,9 @@
 """Reading bytes: a file or standard input, plain or compressed, in chunks of bounded size.
 
-The content decides, never the suffix. Gzip is read member by member (RFC 1952 allows any number), each checked against its
-CRC; BGZF, the blocked gzip of genomics (SAM specification, section 4.1), must end with its empty marker block, whose absence
-means that the file was cut at a block boundary. While the bytes pass they are counted and hashed, so that a source is known
-by its SHA-256 after one reading. However well a file compresses, memory stays at a few chunks.
+The content decides, never the suffix. Gzip is read member by member (RFC 1952 allows any number), each checked against
+its CRC; BGZF, the blocked gzip of genomics (SAM specification, section 4.1), must end with its empty marker block,
+whose absence means that the file was cut at a block boundary. While the bytes pass they are counted and hashed, so that
+a source is known by its SHA-256 after one reading. However well a file compresses, memory stays at a few chunks.
 """
 
 import hashlib
@@ -150,7 +150,7 @@ def sha256_of(path: str | Path) -> str:
 
 
 def text_lines(path: str | Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines (from 1) of a small UTF-8 text file, plain or gzip, without line ends of any kind or a byte-order mark.
+    """Numbered lines (from 1) of a small UTF-8 text file, plain or gzip, without line ends and byte-order mark.
 
     Raises:
         InputError: The file cannot be read or is no text.

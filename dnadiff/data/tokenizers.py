@@ -1,8 +1,8 @@
 """Numbering the letters of a sequence.
 
-The nucleotide vocabulary is that of HyenaDNA and Caduceus (Nguyen et al. 2023; Schiff et al. 2024), so that their checkpoints
-and ours agree: seven specials, then A 7, C 8, G 9, T 10, N 11. Unlike theirs it reads lower case, U and IUPAC codes as the
-genome store does, and refuses anything else rather than calling it unknown.
+The nucleotide vocabulary is that of HyenaDNA and Caduceus (Nguyen et al. 2023; Schiff et al. 2024), so that their
+checkpoints and ours agree: seven specials, then A 7, C 8, G 9, T 10, N 11. Unlike theirs it reads lower case, U and
+IUPAC codes as the genome store does, and refuses anything else rather than calling it unknown.
 """
 
 import abc
@@ -96,7 +96,7 @@ class NucleotideTokenizer(Tokenizer):
             InputError: An id is not in 0 to 11.
         """
         array = np.asarray(ids, dtype=np.int64)
-        if array.size and not (0 <= array.min() and array.max() < self.vocab_size):
+        if array.size and not (array.min() >= 0 and array.max() < self.vocab_size):
             wrong = int(array.min()) if array.min() < 0 else int(array.max())
             raise InputError(f"token ids: found {wrong}; 0 to {self.vocab_size - 1} would work")
         return "".join(self.tokens[i] for i in array.tolist())

@@ -1,16 +1,16 @@
 """Windows of a genome as batches of token ids, fast and the same on every machine.
 
 Sample number j decides everything about a sample: which window, at which offset, on which strand. They come from keyed
-numbers, not from a generator with a state, so batches, workers, ranks and interruptions change nothing: a run is resumed by
-remembering one integer.
+numbers, not from a generator with a state, so batches, workers, ranks and interruptions change nothing: a run is
+resumed by remembering one integer.
 
-- ``tiling``: a fixed grid of adjacent windows from the start of each interval on. The rest at its end is a window too if it
-  fills at least half (the remainder is padding), otherwise it is left out. Without shuffling, sample j is window j of the
-  grid, as evaluation wants it; with shuffling, each epoch visits every window once in another order.
+- ``tiling``: a fixed grid of adjacent windows from the start of each interval on. The rest at its end is a window too
+  if it fills at least half (the remainder is padding), otherwise it is left out. Without shuffling, sample j is window
+  j of the grid, as evaluation wants it; with shuffling, each epoch visits every window once in another order.
 - ``random``: each start at which a whole window fits is equally likely. An epoch is as many samples as tile the genome.
 
-A window never crosses the end of a contig or of an interval, and one whose share of A, C, G and T is below ``min_valid`` is
-left out. The windows are kept as ranges of starts, so a billion of them cost no memory.
+A window never crosses the end of a contig or of an interval, and one whose share of A, C, G and T is below
+``min_valid`` is left out. The windows are kept as ranges of starts, so a billion of them cost no memory.
 """
 
 import math
@@ -30,7 +30,7 @@ _ABSENT = 5  # a code that no base has
 
 
 class Locations(NamedTuple):
-    """Where samples lie: contig names, 0-based half-open starts and ends, and strands ``+`` or ``-``, one entry a sample."""
+    """Where samples lie: contig names, 0-based half-open starts and ends, and strands ``+`` or ``-``, an entry each."""
 
     chrom: np.ndarray
     start: np.ndarray
@@ -96,8 +96,8 @@ class WindowDataset:
         self._place(intervals, min_valid, ends)
         if not self.windows:
             raise InputError(
-                f"windows: none of {length} tokens with {100 * min_valid:g} % of A, C, G, T fits into {len(intervals)} interval(s) "
-                f"of {total_bp(intervals):,} bp; shorter windows{', mode=tiling' * (mode == 'random')} or a lower min_valid would work"
+                f"windows: no window of {length} tokens with {100 * min_valid:g} % of A, C, G, T fits into "
+                f"{total_bp(intervals):,} bp of intervals; shorter windows or a lower min_valid would work"
             )
         self._tokens = _token_table(tokenizer, n_policy)
 
@@ -148,8 +148,8 @@ class WindowDataset:
             numbers: Global sample numbers, 0 or more; without shuffling, less than ``len(self)``.
 
         Returns:
-            ``tokens`` (B, L) int64; ``valid`` (B, L) bool, False where there is padding or a padded N; ``given`` (B, L) bool,
-            True at [BOS]; ``weight`` (B, L) float32; ``item_ids`` (B,) int64, the numbers.
+            ``tokens`` (B, L) int64; ``valid`` (B, L) bool, False where there is padding or a padded N; ``given`` (B, L)
+            bool, True at [BOS]; ``weight`` (B, L) float32; ``item_ids`` (B,) int64, the numbers.
 
         Raises:
             IndexError: A number is out of range.
@@ -172,7 +172,7 @@ class WindowDataset:
         return {"tokens": tokens, "valid": valid, "given": given, "weight": weight, "item_ids": item_ids}
 
     def _read(self, item_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Stored bytes on the sample's strand, 5 where there is no base, (B, bases of a window); bases and end mark, (B,)."""
+        """Stored bytes on each sample's strand, (B, P), 5 or 6 where no base is; number of bases and end mark, (B,)."""
         contig, low, high, minus, end_mark = self._spans(item_ids)
         bases = np.asarray(self.store.bases)
         begin = self.store.offsets[contig] + low
@@ -196,7 +196,7 @@ class WindowDataset:
         return Locations(np.array(self.store.names)[contig], low, high, np.where(minus, "-", "+"))
 
     def _spans(self, item_ids: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Contig, first base, base after the last, whether on the minus strand, and whether [SEP] follows; each (B,)."""
+        """Contig, first base, base after the last, whether on the minus strand, whether [SEP] follows; each (B,)."""
         window = self._window(item_ids)
         part = np.searchsorted(self._part_begin, window, side="right") - 1
         interval = self._part_interval[part]

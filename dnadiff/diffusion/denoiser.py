@@ -51,7 +51,7 @@ class Denoiser(nn.Module):
         cache: KVCache | None = None,
         at: Tensor | None = None,
     ) -> Tensor:
-        """Logarithms of p(x_0 | x_t) in nats, (B, L, V), or (B, M, V) with ``at``; float32, or float64 if the logits are.
+        """Logarithms of p(x_0 | x_t) in nats, (B, L, V), or (B, M, V) with ``at``; float32, float64 if the logits are.
 
         Args:
             xt: Tokens, (B, L) int64.

@@ -28,7 +28,7 @@ class Parameterization(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def forward(self, logits: Tensor, xt: Tensor) -> Tensor:
-        """Logarithms of p(x_0 | x_t) in nats, (B, L, V), from logits (B, L, V) and the tokens they belong to, (B, L)."""
+        """Logarithms of p(x_0 | x_t) in nats, (B, L, V), from logits (B, L, V) and their tokens, (B, L)."""
 
 
 class Subs(Parameterization):

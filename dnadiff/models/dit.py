@@ -98,6 +98,8 @@ class DiT(nn.Module):
         adaln: Whether sigma and labels modulate the blocks. Without it sigma must be what the model was trained with (a
             constant), and there are no labels.
         n_classes: Number of labels; label ``n_classes`` stands for "none". 0: the model takes no labels.
+        stem: Width of a convolution over the embeddings, odd; 0: none, as upstream. It lets each position see its
+            neighbours before the first block, so it refuses every pattern but ``Full``.
         attention: Backend, a name of ``attention.BACKENDS``; not part of the weights.
 
     Raises:
@@ -106,7 +108,7 @@ class DiT(nn.Module):
 
     def __init__(
         self, vocab_size: int, hidden_size: int, n_blocks: int, n_heads: int, *, cond_dim: int = 128,
-        dropout: float = 0.0, adaln: bool = True, n_classes: int = 0, attention: str = "sdpa",
+        dropout: float = 0.0, adaln: bool = True, n_classes: int = 0, stem: int = 0, attention: str = "sdpa",
     ) -> None:  # fmt: skip
         super().__init__()
         if hidden_size % n_heads or hidden_size // n_heads % 2:
@@ -115,6 +117,8 @@ class DiT(nn.Module):
             raise InputError(f"attention={attention}: there are {', '.join(BACKENDS)}")
         if n_classes and not adaln:
             raise InputError("labels enter through adaLN: adaln=False cannot take n_classes > 0")
+        if stem < 0 or (stem and stem % 2 == 0):
+            raise InputError(f"stem={stem}: a convolution centred on its position has an odd width; 0 is none")
         self.vocab_size, self.n_classes = vocab_size, n_classes
         self.head_width, self.attention = hidden_size // n_heads, attention
         cond = cond_dim if adaln else None
@@ -124,6 +128,7 @@ class DiT(nn.Module):
         if n_classes:
             self.label_embed = nn.Embedding(n_classes + 1, cond_dim)
         self.adaln = adaln
+        self.stem = nn.Conv1d(hidden_size, hidden_size, stem, padding=stem // 2, bias=False) if stem else None
         self.blocks = nn.ModuleList(Block(hidden_size, n_heads, cond, dropout) for _ in range(n_blocks))
         self.output_layer = Output(hidden_size, vocab_size, cond)
 
@@ -176,6 +181,10 @@ class DiT(nn.Module):
         past = 0 if cache is None else cache.length
         positions = pattern.positions(past + tokens.shape[1], tokens.device)[past:]
         x = self.vocab_embed(tokens)
+        if self.stem is not None:
+            if pattern != Full():
+                raise InputError(f"a model with a stem sees both sides of a position; it cannot honour {pattern}")
+            x = x + F.gelu(self.stem(x.transpose(1, 2)).transpose(1, 2), approximate="tanh")
         rotary = rotary_angles(positions, self.head_width)
         for layer, block in enumerate(self.blocks):
             x = block(x, c, rotary, pattern, valid, cache, layer, self.attention)

@@ -1,7 +1,5 @@
 """From the data keys of a configuration to a split genome and its windows: what train and evaluate must agree on."""
 
-from typing import Any
-
 from dnadiff.data.genome import Store
 from dnadiff.data.intervals import Interval, read_bed
 from dnadiff.data.splits import Split, make_split
@@ -46,7 +44,9 @@ def held_out_windows(config: Config, store: Store, intervals: tuple[Interval, ..
     return _windows(config, store, intervals, 0, mode="tiling")
 
 
-def _windows(config: Config, store: Store, intervals: tuple[Interval, ...], seed: int, **options: Any) -> WindowDataset:
+def _windows(
+    config: Config, store: Store, intervals: tuple[Interval, ...], seed: int, **options: object
+) -> WindowDataset:
     data = config.data
     return WindowDataset(
         store, intervals, NucleotideTokenizer(), config.model.length, seed=seed, n_policy=data.n_policy,

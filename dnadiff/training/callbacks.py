@@ -5,7 +5,6 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -52,7 +51,7 @@ class Clock(pl.Callback):
         """Starts counting."""
         self._start = time.monotonic()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *args: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *args: object) -> None:
         """Stops all ranks together once one of them is over the limit."""
         over = self.limit is not None and self.seconds >= self.limit
         trainer.should_stop = trainer.strategy.reduce_boolean_decision(trainer.should_stop or over, all=False)
@@ -89,7 +88,7 @@ class LogWriter(pl.Callback):
             writer.writeheader()
             writer.writerows(kept)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: DiffusionModule, *args: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: DiffusionModule, *args: object) -> None:
         """Writes a line after every ``every``-th step."""
         step = trainer.global_step
         if step != self._logged and step % self.every == 0 and step > 0:
@@ -141,7 +140,7 @@ class ProgressBar(pl.Callback):
             self.task = self.progress.add_task("training", total=1.0)
             self.progress.start()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: DiffusionModule, *args: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: DiffusionModule, *args: object) -> None:
         """Moves the bar."""
         if not trainer.is_global_zero:
             return

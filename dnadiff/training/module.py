@@ -17,7 +17,7 @@ from dnadiff.diffusion import Batch, Denoiser, Objective, TokenLoss
 from dnadiff.errors import DivergedError
 from dnadiff.random import Draws, key64
 from dnadiff.training.ema import EMA
-from dnadiff.training.optim import adamw, rate_at
+from dnadiff.training.optim import optimizer_of, rate_at
 
 
 class DiffusionModule(pl.LightningModule):
@@ -27,7 +27,7 @@ class DiffusionModule(pl.LightningModule):
         denoiser: What to train.
         objective: The bound.
         seed: The run's seed.
-        optimizer: Keyword arguments of ``optim.adamw``.
+        optimizer: Keyword arguments of ``optim.optimizer_of``.
         schedule: Keyword arguments of ``optim.rate_at``.
         ema_decay: Decay of the averaged weights.
         compiled: Whether to compile the denoiser's forward and backward pass.
@@ -89,8 +89,8 @@ class DiffusionModule(pl.LightningModule):
         self.log("valid_bits_per_base", mean, rank_zero_only=True)
 
     def configure_optimizers(self) -> dict:
-        """AdamW with warm-up."""
-        optimizer = adamw(self.denoiser.parameters(), **self._optimizer)
+        """The optimiser and its rate."""
+        optimizer = optimizer_of(self.denoiser, **self._optimizer)
         rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(step, **self._schedule))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
 

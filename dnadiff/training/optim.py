@@ -1,34 +1,76 @@
 r"""The optimiser and its learning rate.
 
-AdamW (Loshchilov and Hutter, Decoupled weight decay regularization, 2019) with decay on matrices only. The rate rises
-linearly during the warm-up and then stays, or falls along half a cosine.
+``adamw``  AdamW (Loshchilov and Hutter, Decoupled weight decay regularization, 2019), decay on matrices only.
+``muon``   The matrices of the blocks step along the orthogonalised momentum of their gradient (Jordan et al., Muon: an
+           optimizer for hidden layers in neural networks, 2024), scaled to the size of an AdamW step (Liu et al., Muon is
+           scalable for LLM training, 2025) so that one rate serves all; everything else is left to AdamW.
+
+The rate rises linearly during the warm-up and then stays, or falls along half a cosine.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
-def adamw(
-    parameters: Iterable[nn.Parameter], *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
-) -> torch.optim.AdamW:
-    """AdamW in its fused form; ``weight_decay`` acts on weights of two or more dimensions.
+def optimizer_of(
+    module: nn.Module, *, name: str, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """The optimiser of a module's parameters.
 
     Args:
-        parameters: What to train.
+        module: What to train; Muon takes the matrices inside its ``blocks``.
+        name: ``"adamw"`` or ``"muon"``.
         lr: Learning rate after the warm-up.
-        betas: Decay rates of the two moments, each in [0, 1).
-        eps: Added to the root of the second moment.
-        weight_decay: Decoupled decay, 0 or more.
+        betas: Decay rates of AdamW's two moments, each in [0, 1).
+        eps: Added to the root of AdamW's second moment.
+        weight_decay: Decoupled decay of weights of two or more dimensions, 0 or more.
     """
-    parameters = [p for p in parameters if p.requires_grad]
+    named = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    hidden = [n for n, p in named.items() if name == "muon" and p.ndim == 2 and ".blocks." in f".{n}"]
+    rest = [p for n, p in named.items() if n not in hidden]
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=True)
+    adamw = torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=betas, eps=eps, fused=True)
+    if not hidden:
+        return adamw
+    muon = torch.optim.Muon(
+        [named[n] for n in hidden], lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+    )
+    return Joint(muon, adamw)
+
+
+class Joint(torch.optim.Optimizer):
+    """Several optimisers of different parameters as one."""
+
+    def __init__(self, *parts: torch.optim.Optimizer) -> None:
+        groups = [group for part in parts for group in part.param_groups]
+        super().__init__([{"params": group["params"]} for group in groups], {})
+        self.parts, self.param_groups = parts, groups  # the parts' own groups, so that a scheduler reaches them
+
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+        """One step of every part."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part in self.parts:
+            part.step()
+        return loss
+
+    def state_dict(self) -> dict[str, list]:
+        """The states of the parts."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, list]) -> None:
+        """Take over what ``state_dict`` gave."""
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
 
 
 def rate_at(step: int, *, schedule: str, warmup_steps: int, steps: int | None, floor: float) -> float:

@@ -5,14 +5,15 @@ loads with ``weights_only=True``) and ``MANIFEST.sha256``. A newer checkpoint is
 """
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 
-from dnadiff.checkpoints.manifest import verify_manifest, write_manifest
-from dnadiff.data.atomic import new_folder
+from dnadiff.checkpoints import manifest
+from dnadiff.data import atomic
 from dnadiff.errors import InputError
 from dnadiff.training.callbacks import Clock
 from dnadiff.training.module import DiffusionModule
@@ -26,13 +27,14 @@ class CheckpointWriter(pl.Callback):
         every: Steps between checkpoints.
         keep: How many to keep.
         clock: Training time, stored so that a resumed run knows what it has used.
+        publish: Called with the step after a checkpoint is written, while the denoiser carries the averaged weights.
     """
 
-    def __init__(self, folder: Path, every: int, keep: int, clock: Clock) -> None:
-        self.folder, self.every, self.keep, self.clock = folder, every, keep, clock
+    def __init__(self, folder: Path, every: int, keep: int, clock: Clock, publish: Callable[[int], None]) -> None:
+        self.folder, self.every, self.keep, self.clock, self.publish = folder, every, keep, clock, publish
         self._written = -1
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: DiffusionModule, *args: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: DiffusionModule, *args: object) -> None:
         """Writes when a multiple of ``every`` steps is done."""
         if trainer.global_step and trainer.global_step % self.every == 0:
             self._write(trainer, module)
@@ -54,11 +56,15 @@ class CheckpointWriter(pl.Callback):
             "optimizer": trainer.optimizers[0].state_dict(),
             "scheduler": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
         }
-        with new_folder(self.folder / f"step-{trainer.global_step}", replace=True) as folder:
+        with atomic.new_folder(self.folder / f"step-{trainer.global_step}", replace=True) as folder:
             torch.save(state, folder / "state.pt")
-            write_manifest(folder)
+            (folder / manifest.NAME).write_text(manifest.manifest_of(folder), encoding="utf-8")
+            for path in folder.iterdir():
+                atomic.sync(path)
         for old in checkpoints(self.folder)[: -self.keep]:
             shutil.rmtree(old)
+        with module.ema.applied():
+            self.publish(trainer.global_step)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -73,7 +79,7 @@ def read_checkpoint(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: A file is missing or is not the one that was written.
     """
-    verify_manifest(folder)
+    manifest.verify(folder, ("state.pt",))
     try:
         return torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, KeyError, OSError) as error:

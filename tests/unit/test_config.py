@@ -36,7 +36,7 @@ def test_a_key_misspelt_by_one_letter_is_answered_with_the_right_key(key):
         line = refusal(f"{wrong}=1")
         assert line.startswith(f"{wrong}: unknown key; did you mean ")
         named = re.search(r"did you mean (.*)\?", line)[1]
-        # Some misspellings are one letter from two keys (train.val_ver lies near val_every alone, optim.lr_min near none else).
+        # A misspelling may lie one letter from a second key too, as optim.emps between optim.eps and optim.ema does.
         assert named == key or one_letter_apart(wrong, named), line
 
 

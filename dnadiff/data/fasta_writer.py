@@ -1,0 +1,94 @@
+"""Writing FASTA that every tool reads: plain names, upper-case letters, lines of 60, and never half a file."""
+
+import gzip
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from dnadiff.data import alphabet, atomic
+from dnadiff.errors import InputError
+
+_WIDTH = 60
+
+
+class FastaWriter:
+    """A FASTA output to be used in a ``with`` block.
+
+    A file is written under a temporary name beside its place and renamed when the block ends well; if it fails, nothing
+    is left. ``.gz`` at the end of the name compresses, without a time stamp, so equal records give equal bytes. ``-``
+    is standard output, written record by record; a reader that goes away raises BrokenPipeError.
+    """
+
+    def __init__(self, path: str | Path, *, force: bool = False) -> None:
+        """Args:
+        path: The file, or ``-``.
+        force: Replace a file that is already there.
+
+        Raises:
+            InputError: The file exists, or cannot be made.
+        """
+        self._out = None if str(path) == "-" else Path(path)
+        self._file: BinaryIO = sys.stdout.buffer
+        if self._out is None:
+            return
+        if self._out.exists() and not force:
+            raise InputError(f"{path}: exists; another name would work, or --force to replace it")
+        self._temporary = self._out.with_name(f".{self._out.name}.tmp-{os.getpid()}")
+        with atomic.disk_errors(self._out):
+            self._raw = open(self._temporary, "wb")  # noqa: SIM115 - closed in __exit__
+        zipped = self._out.suffix == ".gz"
+        self._file = gzip.GzipFile("", "wb", fileobj=self._raw, mtime=0) if zipped else self._raw
+
+    def write(self, name: str, sequence: str, description: str = "") -> None:
+        """Adds a record.
+
+        Args:
+            name: Printable ASCII without blanks.
+            sequence: Nucleotide letters, at least one.
+            description: The rest of the header line, of one line.
+
+        Raises:
+            ValueError: The record would not be read back as it is.
+            ResourceError: The disk is full.
+            BrokenPipeError: Nobody reads standard output any more.
+        """
+        if not name or not (name.isascii() and name.isprintable()) or " " in name:
+            raise ValueError(f"record name {name!r}: printable ASCII without blanks would work")
+        if not description.isprintable():
+            raise ValueError(f"description of {name}: one line of printable characters would work")
+        if not sequence:
+            raise ValueError(f"record {name}: has no bases")
+        alphabet.encode(sequence)
+        lines = [f">{name} {description}".rstrip()]
+        lines += [sequence[i : i + _WIDTH] for i in range(0, len(sequence), _WIDTH)]
+        text = ("\n".join(lines) + "\n").encode()
+        if self._out is None:
+            self._file.write(text)
+            self._file.flush()
+            return
+        with atomic.disk_errors(self._out):
+            self._file.write(text)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._out is None:
+            return
+        try:
+            with atomic.disk_errors(self._out):
+                self._file.close()
+                if kind is None and not self._raw.closed:
+                    self._raw.flush()
+                    os.fsync(self._raw.fileno())
+                self._raw.close()
+                if kind is None:
+                    os.replace(self._temporary, self._out)
+                    atomic.sync(self._out.parent)
+        finally:
+            self._raw.close()
+            self._temporary.unlink(missing_ok=True)

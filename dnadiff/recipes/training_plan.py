@@ -1,0 +1,165 @@
+"""What a training run is made of, and what it will cost, before it starts."""
+
+import math
+import resource
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from dnadiff.checkpoints.folder import build_denoiser
+from dnadiff.data.genome import Store
+from dnadiff.data.splits import Split
+from dnadiff.data.tokenizers import NucleotideTokenizer
+from dnadiff.data.windows import WindowDataset
+from dnadiff.diffusion import Batch, Denoiser, MaskedNELBO
+from dnadiff.errors import InputError
+from dnadiff.random import Draws, key64
+from dnadiff.recipes.inputs import held_out_windows, training_windows
+from dnadiff.schema import Config
+from dnadiff.training.hardware import compiler, has_fast_bf16
+
+
+@dataclass
+class Plan:
+    """The parts of a run and its measured cost.
+
+    Attributes:
+        spec: What the denoiser is built from.
+        denoiser: With its initial weights.
+        objective: What it is trained with.
+        train: Training windows.
+        valid: Validation windows; None if the split has none.
+        precision: ``fp32`` or ``bf16``.
+        compiled: Whether the step is compiled.
+        seconds: Measured seconds of one optimiser step, before compilation.
+        memory: Measured peak memory of a step plus optimiser and average, bytes.
+    """
+
+    config: Config
+    spec: dict[str, Any]
+    denoiser: Denoiser
+    objective: MaskedNELBO
+    train: WindowDataset
+    valid: WindowDataset | None
+    precision: str
+    compiled: bool
+    seconds: float = 0.0
+    memory: int = 0
+
+    def report(self) -> str:
+        """Some lines for people."""
+        c, n = self.config, sum(p.numel() for p in self.denoiser.parameters())
+        tokens = c.optim.batch_size * c.model.length
+        valid = f"{len(self.valid):,}" if self.valid else "no"
+        return "\n".join([
+            f"windows      {c.model.length:,} bp; {self.train.windows:,} for training, {valid} held out for validation",
+            f"model        {n:,} parameters ({c.model.n_blocks} blocks of width {c.model.hidden_size})",
+            f"objective    {c.algo.name}, {c.estimator} estimator, {self._conditioning()}",
+            f"step         {tokens:,} bases, {self.seconds:.2f} s in {self.precision}"
+            f"{', to be compiled' if self.compiled else ''} ({tokens / self.seconds:,.0f} bases/s measured)",
+            f"length       {self._duration()}",
+            f"memory       {self.memory / 2**30:.1f} GiB",
+            f"seed         {c.seed}",
+        ])  # fmt: skip
+
+    def _conditioning(self) -> str:
+        return "conditioned on time" if self.config.time_conditioning else "no time conditioning"
+
+    def _duration(self) -> str:
+        steps, minutes, size = self.config.train.steps, self.config.train.minutes, self.config.optim.batch_size
+        bounds = [60 * minutes] if minutes else []
+        bounds += [steps * self.seconds] if steps else []
+        seconds = min(bounds)
+        epochs = seconds / self.seconds * size / len(self.train)
+        named = [f"{steps:,} steps"] * bool(steps) + [f"{minutes:g} minutes"] * bool(minutes)
+        return f"{' or '.join(named)}: about {seconds / 60:.1f} min, {epochs:.1f} times the training bases"
+
+
+def plan(config: Config, store: Store, split: Split) -> Plan:
+    """The parts of a run, built and tried on one micro-batch.
+
+    Raises:
+        InputError: A setting cannot be honoured here.
+    """
+    torch.manual_seed(key64("init", config.seed) >> 1)
+    spec = spec_of(config)
+    denoiser = build_denoiser(spec)
+    denoiser.backbone.attention = _attention(config.attention)
+    job = Plan(
+        config=config,
+        spec=spec,
+        denoiser=denoiser,
+        objective=MaskedNELBO(denoiser.process, config.estimator),
+        train=training_windows(config, store, split.train, config.seed),
+        valid=held_out_windows(config, store, split.valid) if split.valid else None,
+        precision=_precision(config.precision),
+        compiled=_compiled(config.compile),
+    )
+    _measure(job)
+    return job
+
+
+def spec_of(config: Config) -> dict[str, Any]:
+    """The spec of the model a configuration describes."""
+    tokenizer, model = NucleotideTokenizer(), config.model
+    allowed = [*tokenizer.base_ids, *([tokenizer.n_id] if config.data.n_policy == "token" else [])]
+    noise: dict[str, Any] = {"name": config.noise.name}
+    if config.noise.name in ("linear", "geometric"):
+        noise |= {"sigma_min": config.noise.sigma_min, "sigma_max": config.noise.sigma_max}
+    else:
+        noise |= {"eps": config.noise.eps}
+    sizes = ("hidden_size", "n_blocks", "n_heads", "cond_dim", "dropout", "adaln", "stem")
+    return {
+        "format": 1,
+        "algo": config.algo.name,
+        "length": model.length,
+        "bos": False,
+        "time_conditioning": config.time_conditioning,
+        "tokenizer": tokenizer.to_json(),
+        "backbone": {"name": "dit", "vocab_size": tokenizer.vocab_size, **{k: getattr(model, k) for k in sizes}},
+        "parameterization": {"name": "subs", "mask_id": tokenizer.mask_id, "allowed": allowed},
+        "process": {"name": "absorbing", "schedule": noise},
+    }
+
+
+def _measure(job: Plan) -> None:
+    """Times one micro-batch forward and backward and notes the memory it takes; the weights stay as they are."""
+    optim = job.config.optim
+    size = optim.batch_size // optim.accumulate
+    rows = job.train.__getitems__(list(range(size)))
+    batch = Batch(torch.from_numpy(rows["tokens"]), torch.from_numpy(rows["valid"]))
+    dtype = torch.bfloat16 if job.precision == "bf16" else torch.float32
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        with torch.autocast("cpu", dtype=dtype, enabled=job.precision == "bf16"):
+            loss = job.objective(job.denoiser, batch, Draws(0, np.arange(size)))
+        loss.mean.backward()
+        seconds.append(time.perf_counter() - start)
+    job.denoiser.zero_grad(set_to_none=True)
+    n = sum(p.numel() for p in job.denoiser.parameters())
+    job.seconds = min(seconds) * optim.accumulate
+    job.memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + 4 * 4 * n  # moments, average, its backup
+    if not math.isfinite(float(loss.mean.detach())):
+        raise InputError("the untrained model has no finite loss; a smaller model.hidden_size would work")
+
+
+def _attention(wanted: str) -> str:
+    if wanted == "auto":
+        return "sdpa"
+    if wanted in ("flash", "flex") and not torch.cuda.is_available():
+        raise InputError(f"attention={wanted}: trains on GPUs only and there is none; attention=sdpa works")
+    return wanted
+
+
+def _precision(wanted: str) -> str:
+    return ("bf16" if has_fast_bf16() else "fp32") if wanted == "auto" else wanted
+
+
+def _compiled(wanted: str) -> bool:
+    if wanted == "true" and not torch.cuda.is_available() and compiler() is None:
+        raise InputError("compile=true: no C++ compiler was found; install g++ or leave it out")
+    return wanted == "true" or (wanted == "auto" and torch.cuda.is_available())
