@@ -278,6 +278,7 @@ def _compare(args: argparse.Namespace, argv: list[str]) -> None:
         picture=args.picture,
         run=args.run,
         k=tuple(args.k),
+        run=args.run,
         seed=args.seed,
         quiet=args.quiet,
         argv=argv,
