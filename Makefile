@@ -17,7 +17,7 @@ demo: $(STAMP)
 	$(PYTHON) -m dnadiff train experiment=demo -o demo/run
 	$(PYTHON) -m dnadiff evaluate demo/run
 	$(PYTHON) -m dnadiff sample demo/run -n 200 --seed 7 -o demo/synthetic.fa
-	$(PYTHON) -m dnadiff compare $(ECOLI) demo/synthetic.fa --seed 7 --picture demo/picture.png
+	$(PYTHON) -m dnadiff compare $(ECOLI) demo/synthetic.fa --run demo/run --seed 7 --picture demo/picture.png
 
 test: lint
 	$(PYTHON) -m pytest

@@ -1,9 +1,9 @@
 r"""Counter-based randomness: every random number is a function of what it is for, never of what was drawn before.
 
-A uniform is addressed by ``(seed, item, stream, step, position)``: the run's seed, the global number of the training sample
-or of the generated sequence, the name of its purpose, and a step. Philox (Salmon et al., Parallel random numbers: as easy as
-1, 2, 3, SC 2011) turns the address into the number. Batch size, rank, worker and interruption cannot change a draw, and
-there is no generator state to save.
+A uniform is addressed by ``(seed, item, stream, step, position)``: the run's seed, the global number of the training
+sample or of the generated sequence, the name of its purpose, and a step. Philox (Salmon et al., Parallel random
+numbers: as easy as 1, 2, 3, SC 2011) turns the address into the number. Batch size, rank, worker and interruption
+cannot change a draw, and there is no generator state to save.
 
 torch is imported by ``Draws`` alone, so that the data layer can use the keyed numbers without paying for it.
 """
@@ -79,7 +79,7 @@ class Draws:
 
 
 def permuted(index: np.ndarray, n: int, *key: object) -> np.ndarray:
-    """Where a keyed permutation of range(n) sends each index: O(1) memory, so a shuffle of a billion windows costs nothing.
+    """Where a keyed permutation of range(n) sends each index: O(1) memory, whatever n.
 
     A four-round Feistel network on the smallest even number of bits that holds n, walked along its cycle until it lands
     below n (Black and Rogaway, Ciphers with arbitrary finite domains, 2002).

@@ -216,7 +216,10 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     splits = ("test", "valid", "train")
     parser.add_argument("run", metavar="RUN", help="run folder")
     parser.add_argument(
-        "data", nargs="?", metavar="FASTA|BED", help="score these instead of the run's held-out windows"
+        "data",
+        nargs="?",
+        metavar="FASTA|BED",
+        help="a genome to score whole, or regions of the run's genome (default: the held-out split)",
     )
     parser.add_argument("-o", "--out", metavar="FILE", help="report.json or .tsv; - writes TSV to standard output")
     parser.add_argument(
@@ -254,10 +257,11 @@ def _evaluate(args: argparse.Namespace, argv: list[str]) -> None:
 
 
 def _compare_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("real", metavar="REAL", help="FASTA file of real sequence")
+    parser.add_argument("real", metavar="REAL", help="FASTA file or store of real sequence")
     parser.add_argument("synthetic", metavar="SYNTHETIC", help="FASTA file of generated sequence")
     parser.add_argument("-o", "--out", metavar="FILE", help="report.json or .tsv; - writes TSV to standard output")
     parser.add_argument("--picture", metavar="PNG", help="picture to write")
+    parser.add_argument("--run", metavar="RUN", help="run folder whose loss the picture shows too")
     parser.add_argument(
         "-k", type=_whole(1), nargs="+", default=[3, 4, 6], metavar="K", help="k-mer lengths (default: 3 4 6)"
     )
@@ -272,7 +276,9 @@ def _compare(args: argparse.Namespace, argv: list[str]) -> None:
         args.synthetic,
         args.out,
         picture=args.picture,
+        run=args.run,
         k=tuple(args.k),
+        run=args.run,
         seed=args.seed,
         quiet=args.quiet,
         argv=argv,

@@ -7,13 +7,15 @@ nothing else, so one transformer serves
     BlockCausal(k)      blocks of k see themselves and earlier ones  AR (k = 1), sampling with block diffusion
     BlockDiffusion(k)   training on [x_t ; x_0] of 2L tokens         BD3-LM (Arriola et al. 2025, fig. 3)
 
-In BlockDiffusion the noisy half comes first. A noisy block sees itself and the clean blocks before it; a clean block sees
-itself and the clean blocks before it; nobody else sees the noisy half. Both halves have positions 0..L-1.
+In BlockDiffusion the noisy half comes first. A noisy block sees itself and the clean blocks before it; a clean block
+sees itself and the clean blocks before it; nobody else sees the noisy half. Both halves have positions 0..L-1.
 
 Shapes: B batch, H heads, N queries, M keys, K head width.
 """
 
 import abc
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -77,7 +79,7 @@ class BlockDiffusion(Pattern):
         _check_block_size(self.block_size)
 
     def allows(self, query: Tensor, key: Tensor, n: int) -> Tensor:
-        """True where a noisy query sees its own noisy block or an earlier clean one, or a clean one what is not after it."""
+        """True where a noisy query sees its own noisy block or earlier clean ones, or a clean one all up to it."""
         length = n // 2
         query_clean, key_clean = query >= length, key >= length
         query_block, key_block = query % length // self.block_size, key % length // self.block_size
@@ -110,7 +112,7 @@ def attend(
         k: Keys, (B, H, past + N, K): those of a cache first.
         v: Values, like ``k``.
         pattern: Who sees whom among the past + N tokens.
-        valid: Keys that may be seen at all, (B, past + N) bool; None means all. A row without a valid key sees every key.
+        valid: Keys that may be seen at all, (B, past + N) bool; None means all. A row without a valid key sees all.
         past: Number of keys that come from a cache.
         backend: A name of ``BACKENDS``.
 
@@ -150,7 +152,7 @@ def _flash(q: Tensor, k: Tensor, v: Tensor, pattern: Pattern, valid: Tensor | No
 def _flex(q: Tensor, k: Tensor, v: Tensor, pattern: Pattern, valid: Tensor | None, past: int) -> Tensor:
     if not q.is_cuda and torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad):
         raise InputError("attention=flex has no backward pass on a CPU; attention=sdpa works")
-    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+    from torch.nn.attention.flex_attention import create_block_mask
 
     n = k.shape[2]
     keys = None if valid is None else valid | ~valid.any(-1, keepdim=True)
@@ -161,7 +163,15 @@ def _flex(q: Tensor, k: Tensor, v: Tensor, pattern: Pattern, valid: Tensor | Non
 
     batch = None if valid is None else q.shape[0]
     blocks = create_block_mask(sees, batch, None, q.shape[2], n, device=q.device.type)
-    return flex_attention(q, k, v, block_mask=blocks)
+    return _flex_kernel(q.is_cuda)(q, k, v, block_mask=blocks)
+
+
+@functools.cache
+def _flex_kernel(fused: bool) -> Callable[..., Tensor]:
+    """FlexAttention: compiled into one kernel on GPUs, written out in PyTorch on CPUs."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention, dynamic=False) if fused else flex_attention
 
 
 BACKENDS = {"sdpa": _sdpa, "flash": _flash, "flex": _flex}

@@ -7,8 +7,8 @@ from torch import Tensor
 class KVCache:
     """Rotated keys and values of a prefix, one pair a layer; owned by the sampler.
 
-    A forward pass reads the prefix and stages the keys and values of its own tokens; nothing is kept until the sampler says
-    how many of them are final with ``commit``.
+    A forward pass reads the prefix and stages the keys and values of its own tokens; nothing is kept until the sampler
+    says how many of them are final with ``commit``.
     """
 
     def __init__(self) -> None:

@@ -1,10 +1,10 @@
 r"""The one transformer: MDLM's DiT with its parameter names, so that upstream checkpoints load by name.
 
-A block is x + gate * attention(modulate(norm(x))), then the same with an MLP (GELU by tanh, ratio 4). Shift, scale and gate
-come from the noise level sigma and the label through adaLN (Peebles and Xie, Scalable diffusion models with transformers,
-2023); with ``adaln=False`` they are absent and the block is a plain pre-norm one, which is what a model without time
-conditioning needs. Which position sees which is the caller's ``pattern``: the same weights run full, causal and block
-attention.
+A block is x + gate * attention(modulate(norm(x))), then the same with an MLP (GELU by tanh, ratio 4). Shift, scale and
+gate come from the noise level sigma and the label through adaLN (Peebles and Xie, Scalable diffusion models with
+transformers, 2023); with ``adaln=False`` they are absent and the block is a plain pre-norm one, which is what a model
+without time conditioning needs. Which position sees which is the caller's ``pattern``: the same weights run full,
+causal and block attention.
 
 Shapes: B batch, N tokens, V vocabulary, D hidden_size, H n_heads, K = D / H, C cond_dim, M chosen positions.
 """

@@ -1,4 +1,4 @@
-"""Parts of the transformer: rotary positions, noise-level embedding, layer norm, modulation. Names as in MDLM's checkpoints.
+"""Parts of the transformer: rotary positions, noise-level embedding, layer norm, modulation; named as in MDLM.
 
 Shapes: B batch, N tokens, D width, H heads, K head width, C width of the conditioning vector.
 """
@@ -13,7 +13,9 @@ MAX_PERIOD = 10_000.0
 
 
 def rotary_angles(positions: Tensor, head_width: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the rotary angles, (N, K/2) float32 each; computed in float64 so that far positions stay exact.
+    """Cosines and sines of the rotary angles, (N, K/2) float32 each.
+
+    They are computed in float64, so that far positions stay exact.
 
     Su et al., RoFormer, 2021; base 10,000.
     """

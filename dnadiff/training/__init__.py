@@ -1,1 +1,1 @@
-"""The thin Lightning shell around the core: loop, devices, precision, logging and checkpoints. Nothing else imports Lightning."""
+"""The thin Lightning shell around the core: loop, devices, precision, logs, checkpoints. Only it imports Lightning."""

@@ -1,8 +1,8 @@
 """Batches for the loop: global sample numbers in, tensors out.
 
 Sample number j decides window, strand and noise, so a batch is just a range of numbers: optimiser step s reads
-[s * batch_size, (s + 1) * batch_size), its micro-batches and ranks take contiguous slices. The stream never ends, needs no
-shuffling state, and starts anywhere.
+[s * batch_size, (s + 1) * batch_size), its micro-batches and ranks take contiguous slices. The stream never ends, needs
+no shuffling state, and starts anywhere.
 """
 
 from collections.abc import Iterator

@@ -1,9 +1,9 @@
 r"""What Lightning drives: one objective on one denoiser.
 
-A micro-batch of B windows of L tokens gives the loss  sum(weight * nll) / (B * L),  a fixed normaliser; Lightning averages
-over micro-batches and ranks, so the gradient is that of the sum over the global batch divided by a constant, however the
-batch is cut. The reported value is sum(nll) / sum(valid) in bits per base. Noise is keyed by the sample's global number;
-dropout by (seed, step, rank, micro-batch).
+A micro-batch of B windows of L tokens gives the loss  sum(weight * nll) / (B * L),  a fixed normaliser; Lightning
+averages over micro-batches and ranks, so the gradient is that of the sum over the global batch divided by a constant,
+however the batch is cut. The reported value is sum(nll) / sum(valid) in bits per base. Noise is keyed by the sample's
+global number; dropout by (seed, step, rank, micro-batch).
 """
 
 import math

@@ -2,8 +2,8 @@ r"""The optimiser and its learning rate.
 
 ``adamw``  AdamW (Loshchilov and Hutter, Decoupled weight decay regularization, 2019), decay on matrices only.
 ``muon``   The matrices of the blocks step along the orthogonalised momentum of their gradient (Jordan et al., Muon: an
-           optimizer for hidden layers in neural networks, 2024), scaled to the size of an AdamW step (Liu et al., Muon is
-           scalable for LLM training, 2025) so that one rate serves all; everything else is left to AdamW.
+           optimizer for hidden layers in neural networks, 2024), scaled to the size of an AdamW step (Liu et al., Muon
+           is scalable for LLM training, 2025) so that one rate serves all; everything else is left to AdamW.
 
 The rate rises linearly during the warm-up and then stays, or falls along half a cosine.
 """
@@ -13,6 +13,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+
+from dnadiff.training.muon import Muon
 
 
 def optimizer_of(
@@ -38,9 +40,7 @@ def optimizer_of(
     adamw = torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=betas, eps=eps, fused=True)
     if not hidden:
         return adamw
-    muon = torch.optim.Muon(
-        [named[n] for n in hidden], lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
-    )
+    muon = Muon([named[n] for n in hidden], lr=lr, weight_decay=weight_decay)
     return Joint(muon, adamw)
 
 

@@ -1,7 +1,8 @@
 """Checkpoints that are whole or absent: written beside their place, hashed, flushed, renamed.
 
-``checkpoints/step-N/`` holds ``state.pt`` (weights, averaged weights, optimiser, counters: tensors and plain values, so it
-loads with ``weights_only=True``) and ``MANIFEST.sha256``. A newer checkpoint is complete before an older one is removed.
+``checkpoints/step-N/`` holds ``state.pt`` (weights, averaged weights, optimiser, counters: tensors and plain values, so
+it loads with ``weights_only=True``) and ``MANIFEST.sha256``. A newer checkpoint is complete before an older one is
+removed.
 """
 
 import shutil

@@ -214,7 +214,8 @@ def test_evaluate_and_compare_hand_over_their_flags(called):
     calls = called("compare")
     assert main(["compare", "a.fa", "-", "-k", "2", "5", "--picture", "x.png"]) == 0
     args, kwargs = calls[0]
-    assert args == ("a.fa", "-", None) and (kwargs["k"], kwargs["picture"]) == ((2, 5), "x.png")
+    assert args == ("a.fa", "-", None)
+    assert (kwargs["k"], kwargs["picture"], kwargs["run"]) == ((2, 5), "x.png", None)
 
 
 def test_prepare_hands_over_its_flags(called):

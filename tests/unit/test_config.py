@@ -170,6 +170,7 @@ def test_numbers_and_switches_have_their_types():
             "model.hidden_size=100",
             "model.hidden_size=100: leaves heads 25 wide with model.n_heads=4; the rotary positions need an even width",
         ),
+        ("model.stem=4", "model.stem=4: is centred on a base, so its width is odd; 0 is none"),
         ("model.dropout=1", "model.dropout=1.0: give a finite number at least 0 and at most 0.999"),
         ("data.reverse_complement=2", "data.reverse_complement=2.0: give a finite number at least 0 and at most 1"),
         ("data.split=contigs", "data.split=contigs: did you mean contig?"),

@@ -1,0 +1,62 @@
+"""Every `dna-diff` line and every Python block of the README runs, in order, in one folder.
+
+The lines are run as they stand, through a shell. Three verbs only do less of the same: what is appended here ends
+training after a few steps, scores a few windows and draws a few sequences.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LESS = {
+    "train": "train.steps=12 train.val_windows=8",
+    "evaluate": "--windows 32",
+    "sample": "-n 2",
+}
+BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+STEPS = [
+    (language, step)
+    for language, block in BLOCKS
+    for step in (block.strip().splitlines() if language == "bash" else [block])
+]
+
+
+def shortened(line):
+    """The line with what its verb is told to do less of, before any pipe."""
+    command, pipe, rest = line.partition(" | ")
+    less = LESS.get(command.split()[1], "")
+    return f"{command} {less}{pipe}{rest}"
+
+
+def test_the_readme_shows_every_verb():
+    from dnadiff.verbs import VERBS
+
+    shown = {step.split()[1] for language, step in STEPS if language == "bash" and step.startswith("dna-diff ")}
+    assert shown == set(VERBS)
+    assert any(language == "python" for language, _ in STEPS)
+
+
+@pytest.mark.skipif(
+    any(find_spec(f"dnadiff.recipes.{verb}") is None for verb in ("sample", "evaluate", "compare")),
+    reason="needs every recipe",
+)
+def test_every_step_of_the_readme_runs(tmp_path):
+    command = tmp_path / "bin" / "dna-diff"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dnadiff "$@"\n')
+    command.chmod(0o755)
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    environment = {**os.environ, "PATH": f"{command.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    for language, step in STEPS:
+        words = ["sh", "-c", shortened(step)] if language == "bash" else [sys.executable, "-c", step]
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{step}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, f"{step}\n{done.stderr}"
+    assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "synthetic.fa").read_text().startswith(">")
