@@ -1,7 +1,7 @@
 """Deliberate faults, one at a time, and the tests that must notice: ``python -m tests.mutations``.
 
-Each fault is made in a temporary copy of the tree, where the test files that guard the place are run. A fault that no test
-notices is an error, and so is a test that fails without one. Writes benchmarks/results/mutations.json.
+Each fault is made in a temporary copy of the tree, where the test files that guard the place are run. A fault that no
+test notices is an error, and so is a test that fails without one. Writes benchmarks/results/mutations.json.
 """
 
 import json
