@@ -41,7 +41,8 @@ start = time.monotonic()
 batches, batch, length = map(int, sys.argv[2:])
 store = Store.open(sys.argv[1])
 split = make_split(store.sizes, gap=length)
-dataset = WindowDataset(store, split.train, NucleotideTokenizer(), length, seed=1, mode="random", reverse_complement=0.5)
+options = {"seed": 1, "mode": "random", "reverse_complement": 0.5}
+dataset = WindowDataset(store, split.train, NucleotideTokenizer(), length, **options)
 opened = time.monotonic()
 for i in range(batches):
     dataset.__getitems__(range(i * batch, (i + 1) * batch))

@@ -276,7 +276,6 @@ def _compare(args: argparse.Namespace, argv: list[str]) -> None:
         args.synthetic,
         args.out,
         picture=args.picture,
-        run=args.run,
         k=tuple(args.k),
         run=args.run,
         seed=args.seed,

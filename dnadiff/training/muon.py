@@ -2,13 +2,13 @@ r"""Muon: steps along the orthogonalised momentum of a matrix's gradient.
 
     B <- mu B + G,    O = orthogonal factor of (G + mu B),    W <- W - lr * 0.2 sqrt(max(rows, columns)) * O
 
-Jordan et al., Muon: an optimizer for hidden layers in neural networks, 2024; the scale makes the step as large as one of
-AdamW (Liu et al., Muon is scalable for LLM training, 2025, eq. 4). The factor comes from five Newton-Schulz iterations with
-Jordan's quintic, whose singular values end between about 0.7 and 1.2.
+Jordan et al., Muon: an optimizer for hidden layers in neural networks, 2024; the scale makes the step as large as one
+of AdamW (Liu et al., Muon is scalable for LLM training, 2025, eq. 4). The factor comes from five Newton-Schulz
+iterations with Jordan's quintic, whose singular values end between about 0.7 and 1.2.
 
-``torch.optim.Muon`` does the same in bfloat16, one matrix at a time, which a processor without bf16 units takes longer over
-than over the training step itself. Here matrices of one shape are iterated together, in bfloat16 on a GPU and float32 on a
-CPU.
+``torch.optim.Muon`` does the same in bfloat16, one matrix at a time; a processor without bf16 units spends longer on
+that than on the training step itself. Here matrices of one shape are iterated together, in bfloat16 on a GPU and float32
+on a CPU.
 """
 
 from collections.abc import Callable, Iterable
