@@ -1,9 +1,9 @@
 """One picture of a model: how it learned, and how its sequences look beside real ones.
 
-Left, if there is a log, the training loss in bits per base with the Markov floors as lines. Then the GC content of the
-sequences, real and synthetic; and the frequency of every k-mer (k = 3, both strands pooled) in the synthetic sequences
-against that in real ones, where grey marks show the same for two sets of real windows: points as near to the diagonal
-as those are indistinguishable at this number of sequences.
+Left, if there is a log, the training loss in bits per base with the Markov floors as lines. Then the GC content of
+the sequences, real and synthetic; and the frequency of every k-mer (k = 3, both strands pooled) in the synthetic
+sequences against that in real ones, where grey marks show the same for two sets of real windows: points as near to
+the diagonal as those are indistinguishable at this number of sequences.
 """
 
 import csv
@@ -40,7 +40,7 @@ class LossCurve:
 
 
 def read_log(path: str | Path) -> LossCurve:
-    """The curves of a ``log.csv``: columns step, train_bits, valid_bits; a cell may be empty.
+    """The curves of a ``log.csv``: columns step, train_bits_per_base, valid_bits_per_base; cells may be empty.
 
     Raises:
         InputError: The file is missing or has other columns.
@@ -48,7 +48,7 @@ def read_log(path: str | Path) -> LossCurve:
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        return LossCurve(_column(rows, "train_bits"), _column(rows, "valid_bits"))
+        return LossCurve(_column(rows, "train_bits_per_base"), _column(rows, "valid_bits_per_base"))
     except (OSError, UnicodeDecodeError, KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path}: is no training log ({error}); the log.csv of a run would work") from error
 
@@ -90,7 +90,8 @@ def draw_picture(
 def _column(rows: list[dict[str, str]], name: str) -> tuple[np.ndarray, np.ndarray]:
     """Steps and values of the rows that have a value."""
     filled = [(float(row["step"]), float(row[name])) for row in rows if row[name]]
-    steps, values = np.array(filled, dtype=float).reshape(-1, 2).T
+    table = np.array(filled, dtype=float).reshape(-1, 2)
+    steps, values = table[np.isfinite(table).all(1)].T
     return steps, values
 
 
@@ -111,16 +112,16 @@ def _loss(ax: "Axes", curve: LossCurve, floors: Mapping[str, float]) -> None:
     held_steps, held = curve.valid
     ax.plot(held_steps, held, color=_REAL, marker="o", markersize=3.5, linewidth=1.2, label="validation")
     ax.axhline(2.0, color=_GREY, linewidth=0.9, linestyle=":")
-    levels = [2.0, *floors.values(), *smooth[len(smooth) // 50 :], *held]
+    levels = [2.002, *floors.values(), *smooth[len(smooth) // 50 :], *held]
     low, high = min(levels), min(max(levels), 2.1)
     pad = 0.06 * (high - low) + 1e-3
-    ax.set_ylim(low - pad, high + pad)
+    ax.set_ylim(low - pad, high + 3 * pad)  # room for the legend above the line of uniform bases
     marks = [("uniform", 2.0, _GREY), *((n, v, c) for (n, v), c in zip(floors.items(), _FLOORS, strict=False))]
     _labelled_lines(ax, marks)
     ax.set_xlabel("step")
     ax.set_ylabel("bits per base")
     ax.set_title("Loss", loc="left", fontweight="bold")
-    ax.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1, 0.97))
+    ax.legend(frameon=False, fontsize=8, loc="upper right", ncols=2, borderpad=0)
 
 
 def _labelled_lines(ax: "Axes", marks: Sequence[tuple[str, float, str]]) -> None:
@@ -156,24 +157,36 @@ def _gc(ax: "Axes", samples: Samples, figures: Mapping[str, Mapping]) -> None:
 
 
 def _bins(n: int) -> int:
-    """Edges of a histogram of n values: about twice their cube root (Rice's rule), 9 to 41."""
-    return int(np.clip(2 * n ** (1 / 3), 8, 40)) + 1
+    """Edges of a histogram of n values: three times their cube root, 11 to 49."""
+    return int(np.clip(3 * n ** (1 / 3), 10, 48)) + 1
+
+
+def _with_error(value: float, error: float | None) -> str:
+    """A figure and its error, both to the second digit of the error."""
+    if not error:
+        return f"{value:.2g}"
+    digits = max(0, 1 - int(np.floor(np.log10(error))))
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
 def _spectrum(ax: "Axes", samples: Samples, figures: Mapping[str, Mapping]) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
     sets = (samples.reference, samples.rows["real"], samples.rows["synthetic"])
     counts = [kmer_counts(s, _K)[0] for s in sets]
     x, *others = (np.maximum(c, 0.5) / c.sum() for c in counts)  # an absent word is drawn at half a count
     for y, name, colour, marker in zip(others, ("real", "synthetic"), (_GREY, _SYNTHETIC), ("s", "o"), strict=True):
         row = figures[name]
-        error = row[f"js_{_K}_error"]
-        spread = "" if error is None else f" ± {error:.1g}"
-        label = f"{name}  {row[f'js_{_K}']:.2g}{spread} bits"
+        label = f"{name}  {_with_error(row[f'js_{_K}'], row[f'js_{_K}_error'])} bits"
         ax.scatter(x, y, s=20, color=colour, marker=marker, alpha=0.8, linewidth=0, label=label)
     low, high = min(x.min(), *(y.min() for y in others)), max(x.max(), *(y.max() for y in others))
     limits = (low / 1.25, high * 1.25)
     ax.plot(limits, limits, color=_REAL, linewidth=0.8, zorder=0)
-    ax.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
+    ax.set(xscale="log", yscale="log", xlim=limits, ylim=(limits[0], limits[1] * 1.15))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+        axis.set_minor_locator(NullLocator())
     ax.set_xlabel(f"frequency in real windows, {_K}-mers")
     ax.set_ylabel("frequency in the other set")
     ax.set_title(f"{_K}-mer spectrum, both strands", loc="left", fontweight="bold")
