@@ -11,6 +11,7 @@ torch is imported by ``Draws`` alone, so that the data layer can use the keyed n
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,7 +56,7 @@ class Draws:
 
         out = np.empty((len(self.item_ids), *shape))
         seed_key, stream_key = key64("seed", self.seed), key64("stream", stream)
-        for row, item in zip(out.reshape(len(out), -1), self.item_ids, strict=True):
+        for row, item in zip(out.reshape(len(out), math.prod(shape)), self.item_ids, strict=True):
             philox = np.random.Philox(key=[seed_key, int(item) & _MASK64], counter=[0, 0, step, stream_key])
             row[:] = np.random.Generator(philox).random(row.size)
         return torch.from_numpy(out)

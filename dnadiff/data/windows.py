@@ -68,7 +68,7 @@ class WindowDataset:
         store: The genome.
         intervals: Where the windows may lie.
         tokenizer: Numbers the bases.
-        length: Tokens of a window, at least 2.
+        length: Tokens of a window, at least 4.
         seed: Chooses order, offsets and strands.
         mode: ``tiling`` or ``random``.
         shuffle: In tiling mode, another order each epoch and sample numbers without bound. Random mode is always so.
@@ -242,8 +242,8 @@ def _token_table(tokenizer: NucleotideTokenizer, n_policy: str) -> bytes:
 
 
 def _check_options(length: int, mode: str, reverse_complement: float, n_policy: str, min_valid: float) -> None:
-    if length < 2:
-        raise InputError(f"windows: found length {length}; 2 or more would work")
+    if length < 4:
+        raise InputError(f"windows: found length {length}; 4 or more would work")
     for what, value, table in (("mode", mode, ("tiling", "random")), ("n_policy", n_policy, ("pad", "token"))):
         if value not in table:
             raise InputError(f"windows: found {what} '{value}'; {' or '.join(table)} would work")

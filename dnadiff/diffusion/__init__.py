@@ -9,6 +9,7 @@ from dnadiff.diffusion.ideal import IdealDenoiser
 from dnadiff.diffusion.objective import Batch, MaskedNELBO, Noised, Objective, TokenLoss
 from dnadiff.diffusion.parameterization import Parameterization, Subs
 from dnadiff.diffusion.process import AbsorbingProcess
+from dnadiff.diffusion.sampler import SAMPLERS, Ancestral, FirstHitting, Sampler
 from dnadiff.diffusion.schedule import (
     SCHEDULES,
     Cosine,
@@ -20,12 +21,15 @@ from dnadiff.diffusion.schedule import (
 )
 
 __all__ = [
+    "SAMPLERS",
     "SCHEDULES",
     "AbsorbingProcess",
+    "Ancestral",
     "Batch",
     "Cosine",
     "CosineSquared",
     "Denoiser",
+    "FirstHitting",
     "Geometric",
     "IdealDenoiser",
     "Linear",
@@ -35,6 +39,7 @@ __all__ = [
     "Noised",
     "Objective",
     "Parameterization",
+    "Sampler",
     "Subs",
     "TokenLoss",
 ]

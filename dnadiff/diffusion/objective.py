@@ -150,7 +150,7 @@ class MaskedNELBO(Objective):
         k = draw_counts(draws, n)
         masked, m = smallest(u, maskable, k)
         t = self.process.schedule.inverse(1 - m).clamp(0, 1)
-        return masked, t, n / k.clamp(min=1)
+        return masked, t, n / k.clamp(min=1).double()
 
     def _by_time(self, draws: Draws, u: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         schedule, t = self.process.schedule, draw_times(draws, self.eps).to(u.device)

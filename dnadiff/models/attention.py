@@ -14,6 +14,8 @@ Shapes: B batch, H heads, N queries, M keys, K head width.
 """
 
 import abc
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -150,7 +152,7 @@ def _flash(q: Tensor, k: Tensor, v: Tensor, pattern: Pattern, valid: Tensor | No
 def _flex(q: Tensor, k: Tensor, v: Tensor, pattern: Pattern, valid: Tensor | None, past: int) -> Tensor:
     if not q.is_cuda and torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad):
         raise InputError("attention=flex has no backward pass on a CPU; attention=sdpa works")
-    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+    from torch.nn.attention.flex_attention import create_block_mask
 
     n = k.shape[2]
     keys = None if valid is None else valid | ~valid.any(-1, keepdim=True)
@@ -161,7 +163,15 @@ def _flex(q: Tensor, k: Tensor, v: Tensor, pattern: Pattern, valid: Tensor | Non
 
     batch = None if valid is None else q.shape[0]
     blocks = create_block_mask(sees, batch, None, q.shape[2], n, device=q.device.type)
-    return flex_attention(q, k, v, block_mask=blocks)
+    return _flex_kernel(q.is_cuda)(q, k, v, block_mask=blocks)
+
+
+@functools.cache
+def _flex_kernel(fused: bool) -> Callable[..., Tensor]:
+    """FlexAttention: compiled into one kernel on GPUs, written out in PyTorch on CPUs."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention, dynamic=False) if fused else flex_attention
 
 
 BACKENDS = {"sdpa": _sdpa, "flash": _flash, "flex": _flex}

@@ -14,6 +14,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from dnadiff.training.muon import Muon
+
 
 def optimizer_of(
     module: nn.Module, *, name: str, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
@@ -38,9 +40,7 @@ def optimizer_of(
     adamw = torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=betas, eps=eps, fused=True)
     if not hidden:
         return adamw
-    muon = torch.optim.Muon(
-        [named[n] for n in hidden], lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
-    )
+    muon = Muon([named[n] for n in hidden], lr=lr, weight_decay=weight_decay)
     return Joint(muon, adamw)
 
 

@@ -1,0 +1,136 @@
+"""``sample``: FASTA a tool can read, the same for every batch size, with where it came from."""
+
+import gzip
+import json
+
+import pytest
+import torch
+from Bio import SeqIO
+
+from dnadiff.checkpoints.folder import model_hash, save_model
+from dnadiff.cli import main
+from dnadiff.data.tokenizers import NucleotideTokenizer
+from dnadiff.diffusion import FirstHitting
+from dnadiff.errors import InputError
+from dnadiff.random import Draws
+from dnadiff.recipes.sample import sample
+from tests.oracle import MASK
+from tests.tiny import SPEC, tiny_denoiser
+
+
+def publish(folder, **changes):
+    spec = {**SPEC, **changes}
+    save_model(folder / "model", tiny_denoiser(**changes), NucleotideTokenizer(), spec, {"step": 120})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return publish(tmp_path_factory.mktemp("run"))
+
+
+def records(path):
+    with open(path) as file:
+        return list(SeqIO.parse(file, "fasta"))
+
+
+def test_same_bytes_at_batch_1_7_and_64(run, tmp_path):
+    files = [tmp_path / f"{size}.fa" for size in (1, 7, 64)]
+    for size, file in zip((1, 7, 64), files, strict=True):
+        sample(run, file, n=65, length=4, batch_size=size, seed=5, quiet=True)
+    assert files[0].read_bytes() == files[1].read_bytes() == files[2].read_bytes()
+    sample(run, tmp_path / "few.fa", n=3, length=4, seed=5, quiet=True)
+    assert files[0].read_bytes().startswith((tmp_path / "few.fa").read_bytes()), "asking for more changes nothing"
+
+
+def test_records(run, tmp_path):
+    sample(run, tmp_path / "x.fa", n=4, seed=5, quiet=True)
+    found = records(tmp_path / "x.fa")
+    assert [record.id for record in found] == [f"synthetic_{i}" for i in (1, 2, 3, 4)]
+    assert all(len(record) == 16 and set(record.seq) <= set("ACGT") for record in found)
+    assert len({str(record.seq) for record in found}) == 4
+    assert found[0].description == f"synthetic_1 seed=5 step=120 model={model_hash(run)[:8]}"
+
+
+def test_it_is_the_samplers_own_sequence(run, tmp_path):
+    sample(run, tmp_path / "x.fa", n=1, length=12, seed=5, quiet=True, tokens_per_step=2, temperature=0.8, nucleus=0.9)
+    walk = FirstHitting(tiny_denoiser(), 2, temperature=0.8, nucleus_p=0.9)
+    tokens = walk(torch.full((1, 12), MASK), Draws(5, [0]))[0]
+    assert str(records(tmp_path / "x.fa")[0].seq) == NucleotideTokenizer().decode(tokens.numpy())
+
+
+def test_provenance(run, tmp_path):
+    sample(
+        run, tmp_path / "x.fa.gz", n=2, seed=5, quiet=True, sampler="ancestral", steps=4, argv=["dna-diff", "sample"]
+    )
+    with gzip.open(tmp_path / "x.fa.gz", "rt") as file:
+        assert len(list(SeqIO.parse(file, "fasta"))) == 2
+    facts = json.loads((tmp_path / "x.fa.gz.provenance.json").read_text())
+    assert facts["seed"] == 5 and facts["inputs"] == {str(run): model_hash(run)}
+    assert (facts["sampler"], facts["steps"], facts["dtype"], facts["screening"]) == ("ancestral", 4, "fp32", "none")
+
+
+def test_seed_is_drawn_and_told(run, tmp_path, capsys):
+    sample(run, tmp_path / "x.fa", n=1)
+    seed = json.loads((tmp_path / "x.fa.provenance.json").read_text())["seed"]
+    assert f"seed {seed}," in capsys.readouterr().err
+    sample(run, tmp_path / "again.fa", n=1, seed=seed, quiet=True)
+    assert (tmp_path / "again.fa").read_bytes() == (tmp_path / "x.fa").read_bytes()
+    assert capsys.readouterr().err == ""
+
+
+def test_longer_than_the_window_works_with_a_note(run, tmp_path, capsys):
+    sample(run, tmp_path / "x.fa", n=1, length=40, seed=1)
+    assert "more than the 16" in capsys.readouterr().err
+    assert len(records(tmp_path / "x.fa")[0]) == 40
+
+
+def test_models_with_other_tokens_still_give_bases_and_bos_is_not_one(tmp_path):
+    allowed = {"name": "subs", "mask_id": MASK, "allowed": [1, 7, 8, 9, 10, 11]}
+    run = publish(tmp_path / "run", bos=True, parameterization=allowed)
+    sample(run, tmp_path / "x.fa", n=3, seed=1, quiet=True)
+    for record in records(tmp_path / "x.fa"):
+        assert len(record) == 15 and set(record.seq) <= set("ACGT")
+
+
+def test_bf16_is_another_precision_of_the_same_thing(run, tmp_path):
+    sample(run, tmp_path / "x.fa", n=2, seed=1, dtype="bf16", quiet=True)
+    assert json.loads((tmp_path / "x.fa.provenance.json").read_text())["dtype"] == "bf16"
+    assert all(len(record) == 16 for record in records(tmp_path / "x.fa"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found"),
+    [
+        ({"length": 0}, "--length 0"),
+        ({"length": 10**9}, "1 to 1024 would work"),
+        ({"n": 0}, "--number 0"),
+        ({"batch_size": 0}, "--batch-size 0"),
+        ({"dtype": "fp8"}, "--dtype fp8"),
+        ({"sampler": "first_hiting"}, "did you mean first_hitting"),
+        ({"steps": 4}, "--steps"),
+        ({"sampler": "ancestral", "tokens_per_step": 2}, "--tokens-per-step"),
+        ({"sampler": "ancestral", "steps": 0}, "steps=0"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"nucleus": 2.0}, "nucleus"),
+    ],
+)
+def test_impossible_settings_write_nothing(run, tmp_path, wrong, found):
+    with pytest.raises(InputError, match=found) as caught:
+        sample(run, tmp_path / "x.fa", quiet=True, **wrong)
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_existing_output_is_kept(run, tmp_path):
+    (tmp_path / "x.fa").write_text("mine")
+    with pytest.raises(InputError, match="exists"):
+        sample(run, tmp_path / "x.fa", quiet=True)
+    assert (tmp_path / "x.fa").read_text() == "mine"
+
+
+def test_command_line(run, tmp_path, capfd):
+    assert main(["sample", str(run), "-n", "2", "--length", "8", "--seed", "3", "-q"]) == 0
+    out, err = capfd.readouterr()
+    assert err == "" and out.count(">") == 2 and "seed=3" in out
+    assert main(["sample", str(tmp_path), "-o", str(tmp_path / "x.fa")]) == 2
+    assert capfd.readouterr().err.startswith("dna-diff: error: ")
