@@ -7,8 +7,8 @@ of AdamW (Liu et al., Muon is scalable for LLM training, 2025, eq. 4). The facto
 iterations with Jordan's quintic, whose singular values end between about 0.7 and 1.2.
 
 ``torch.optim.Muon`` does the same in bfloat16, one matrix at a time; a processor without bf16 units spends longer on
-that than on the training step itself. Here matrices of one shape are iterated together, in bfloat16 on a GPU and float32
-on a CPU.
+that than on the training step itself. Here matrices of one shape are iterated together, in bfloat16 on a GPU
+and float32 on a CPU.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,6 +1,7 @@
 """The command line: what each verb hands to its recipe, one line and one exit code for every mistake, instant help."""
 
 import errno
+import importlib
 import inspect
 import os
 import subprocess
@@ -230,7 +231,7 @@ def test_prepare_hands_over_its_flags(called):
 @pytest.mark.parametrize("verb", ["prepare", "train", "sample", "evaluate", "compare"])
 def test_recipes_take_what_the_verbs_hand_over(verb):
     """The real recipe can be called with exactly the arguments that the verb gives."""
-    module = pytest.importorskip(f"dnadiff.recipes.{verb}")
+    module = importlib.import_module(f"dnadiff.recipes.{verb}")
     words = {"prepare": ["g.fa"], "train": [], "sample": ["run"], "evaluate": ["run"], "compare": ["a.fa", "b.fa"]}[
         verb
     ]
