@@ -16,6 +16,7 @@ from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.errors import InputError
 from dnadiff.recipes.inputs import split_of
 from dnadiff.schema import Config
+from dnadiff.training.memory import keep_freed_memory
 
 Say = Callable[[str], None]
 
@@ -45,6 +46,7 @@ def train(
         InputError: An input cannot be used, or ``out`` exists.
         DivergedError: The loss or the gradient became infinite or NaN; the last checkpoint is kept.
     """
+    keep_freed_memory()
     config.data.path = str(data or config.data.path or "")
     if not config.data.path:
         raise InputError("train: no genome; dna-diff train genome.fa, or data.path=genome.fa, would work")
