@@ -4,9 +4,11 @@
 
 Sides, alternated step by step so that the machine's mood hits all of them:
 
-- upstream: eager float32; dropout 0.1, adaLN computed every step, log-softmax over the whole vocabulary written into the
-  logits, log-linear 1/t weight, AdamW, the exponential average as a Python loop over parameters, clipping;
-- dnadiff eager, compiled, and (where asked) bf16, each with dropout 0, as the DNA presets train.
+- upstream: eager float32; dropout 0.1, adaLN computed every step, log-softmax over the whole vocabulary written into
+  the logits, log-linear 1/t weight, AdamW, the exponential average as a Python loop over parameters, clipping;
+- dnadiff eager and compiled, with bf16 beside fp32 where the processor computes it, each with dropout 0, with adaLN and
+  without, as the DNA presets train. `dna-diff train` keeps freed memory (training/memory.py) and upstream does not;
+  `--keep-memory` turns that on for this process, so for all sides.
 
 Beside them the machine's own ceilings for the same shapes: the linear layers as bare matrix products, and attention's
 forward and backward pass, both in float32 and bfloat16. The step's floating-point operations are counted as
@@ -30,6 +32,7 @@ from dnadiff.models.dit import DiT
 from dnadiff.random import Draws
 from dnadiff.training.ema import EMA
 from dnadiff.training.hardware import compiler, has_fast_bf16
+from dnadiff.training.memory import keep_freed_memory
 from dnadiff.training.optim import optimizer_of
 
 MASK, BASES, VOCABULARY = 3, (7, 8, 9, 10), 12
@@ -126,8 +129,11 @@ def main() -> None:
     for flag, default in (("width", 256), ("layers", 8), ("heads", 4), ("length", 1024), ("batch", 8), ("rounds", 5)):
         parser.add_argument(f"--{flag}", type=int, default=default)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep-memory", action="store_true", help="as dna-diff train does")
     parser.add_argument("-o", "--out", default=None, help="JSON file to write")
     size = parser.parse_args()
+    if size.keep_memory:
+        keep_freed_memory()
     torch.manual_seed(size.seed)
     x0 = torch.tensor(BASES)[torch.randint(0, 4, (size.batch, size.length))]
     sides = {"upstream (eager fp32)": upstream_step(size, x0)}
