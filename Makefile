@@ -16,11 +16,11 @@ demo: $(STAMP)
 	rm -rf demo
 	$(PYTHON) -m dnadiff train experiment=demo -o demo/run
 	$(PYTHON) -m dnadiff evaluate demo/run
-	$(PYTHON) -m dnadiff sample demo/run -n 200 --seed 7 -o demo/synthetic.fa
+	$(PYTHON) -m dnadiff sample demo/run -n 100 --tokens-per-step 4 --seed 7 -o demo/synthetic.fa
 	$(PYTHON) -m dnadiff compare $(ECOLI) demo/synthetic.fa --run demo/run --seed 7 --picture demo/picture.png
 
 test: lint
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n auto
 
 lint: $(STAMP)
 	$(PYTHON) -m ruff check .

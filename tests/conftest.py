@@ -4,7 +4,7 @@ import os
 import random
 import socket
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite runs one process a core
 
 import numpy as np
 import pytest

@@ -48,7 +48,7 @@ class Piece:
     Attributes:
         bases: Stored bytes, one a base (see ``alphabet``).
         letters: The same as upper-case letters of the source, IUPAC codes and U kept.
-        counts: How often each byte of the text occurred, (256,).
+        counts: How often each letter of the source occurred, (256,) int64 by its byte; they add up to the bases.
     """
 
     bases: bytes
@@ -248,7 +248,7 @@ class FastaReader:
         if not self._announced:
             self._announced = True
             yield self._header
-        yield Piece(text.translate(alphabet.CODES), text.upper(), counts)
+        yield Piece(text.translate(alphabet.CODES), text.upper(), np.where(alphabet.IS_BASE, counts, 0))
 
     def _advance(self, text: bytes) -> None:
         ends = text.count(b"\n")

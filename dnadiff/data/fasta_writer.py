@@ -19,16 +19,16 @@ class FastaWriter:
     A file is written under a temporary name beside its place and renamed when the block ends well; if it fails, nothing
     is left. ``.gz`` at the end of the name compresses, without a time stamp, so equal records give equal bytes. ``-``
     is standard output, written record by record; a reader that goes away raises BrokenPipeError.
-    """
 
-    def __init__(self, path: str | Path, *, force: bool = False) -> None:
-        """Args:
+    Args:
         path: The file, or ``-``.
         force: Replace a file that is already there.
 
-        Raises:
-            InputError: The file exists, or cannot be made.
-        """
+    Raises:
+        InputError: The file exists, or cannot be made.
+    """
+
+    def __init__(self, path: str | Path, *, force: bool = False) -> None:
         self._out = None if str(path) == "-" else Path(path)
         self._file: BinaryIO = sys.stdout.buffer
         if self._out is None:

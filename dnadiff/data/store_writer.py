@@ -110,7 +110,7 @@ class _Contigs:
     def end(self) -> None:
         if self._header is None:
             return
-        counts = np.where(alphabet.IS_BASE, self._counts, 0)
+        counts = self._counts
         each = np.bincount(_LETTER_CODES, weights=counts, minlength=5).astype(np.int64).tolist()
         self.done.append(
             {

@@ -31,6 +31,10 @@ _REFUSED = {
 class ByteSource:
     """The uncompressed bytes of a path, or of standard input for ``-``.
 
+    Args:
+        path: The file, or ``-``.
+        allow_truncated: Accept BGZF data without the end marker. Damaged or half blocks are refused all the same.
+
     Attributes:
         name: What messages call the source: the path as given, or ``stdin``.
         compression: ``none``, ``gzip`` or ``bgzf``, known once reading began.
@@ -40,10 +44,6 @@ class ByteSource:
     """
 
     def __init__(self, path: str | Path, *, allow_truncated: bool = False) -> None:
-        """Args:
-        path: The file, or ``-``.
-        allow_truncated: Accept BGZF data without the end marker. Damaged or half blocks are refused all the same.
-        """
         self.path = str(path)
         self.name = "stdin" if self.path == "-" else self.path
         self.allow_truncated = allow_truncated

@@ -43,6 +43,24 @@ class WindowDataset:
 
     ``len(dataset)`` is the number of windows of one epoch.
 
+    Args:
+        store: The genome.
+        intervals: Where the windows may lie.
+        tokenizer: Numbers the bases.
+        length: Tokens of a window, at least 4.
+        seed: Chooses order, offsets and strands.
+        mode: ``tiling`` or ``random``.
+        shuffle: In tiling mode, another order each epoch and sample numbers without bound. Random mode is always so.
+        reverse_complement: Chance that a sample is read on the other strand, in [0, 1].
+        n_policy: What becomes of N: ``pad`` ([PAD], not valid) or ``token`` (its own token, valid).
+        min_valid: Least share of A, C, G and T among the bases of a window, in [0, 1].
+        repeat_weight: Weight of soft-masked bases; others have 1.
+        bos: Begin each window with [BOS], which leaves room for one base less.
+        ends: Put [SEP] after the last base of a contig. A window may then begin or end there, on either strand.
+
+    Raises:
+        InputError: An option or interval cannot be used, or no window is left.
+
     Attributes:
         windows: Different windows there are: of the grid, or starts in random mode.
     """
@@ -64,24 +82,6 @@ class WindowDataset:
         bos: bool = False,
         ends: bool = False,
     ) -> None:
-        """Args:
-        store: The genome.
-        intervals: Where the windows may lie.
-        tokenizer: Numbers the bases.
-        length: Tokens of a window, at least 4.
-        seed: Chooses order, offsets and strands.
-        mode: ``tiling`` or ``random``.
-        shuffle: In tiling mode, another order each epoch and sample numbers without bound. Random mode is always so.
-        reverse_complement: Chance that a sample is read on the other strand, in [0, 1].
-        n_policy: What becomes of N: ``pad`` ([PAD], not valid) or ``token`` (its own token, valid).
-        min_valid: Least share of A, C, G and T among the bases of a window, in [0, 1].
-        repeat_weight: Weight of soft-masked bases; others have 1.
-        bos: Begin each window with [BOS], which leaves room for one base less.
-        ends: Put [SEP] after the last base of a contig. A window may then begin or end there, on either strand.
-
-        Raises:
-            InputError: An option or interval cannot be used, or no window is left.
-        """
         _check_options(length, mode, reverse_complement, n_policy, min_valid)
         self.store = store
         self.tokenizer = tokenizer

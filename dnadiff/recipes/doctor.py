@@ -151,16 +151,18 @@ def _genome(fasta: str) -> None:
 
     from dnadiff.data.fasta import FastaReader, Header
 
-    reader, names, counts = FastaReader(fasta), [], np.zeros(256, dtype=np.int64)
+    reader, names = FastaReader(fasta), []
+    total, counts = 0, np.zeros(256, dtype=np.int64)
     for event in reader:
         if isinstance(event, Header):
             names.append(event.name)
         else:
+            total += len(event.bases)
             counts += event.counts
     if repeated := [name for name, times in Counter(names).items() if times > 1]:
         raise InputError(f"{fasta}: found the name {repeated[0]} twice; prepare --rename-duplicates would work")
     known = {letter: int(counts[ord(letter)] + counts[ord(letter.lower())]) for letter in "ACGTU"}
-    bases, total = sum(known.values()), int(counts.sum())
+    bases = sum(known.values())
     _line("genome", f"{len(names)} contigs, {total:,} bp")
     _line("GC", f"{100 * (known['G'] + known['C']) / max(bases, 1):.1f} %")
     _line("unknown bases", f"{100 * (total - bases) / total:.2f} %")

@@ -17,6 +17,7 @@ from dnadiff.recipes import run_folder
 from dnadiff.recipes.inputs import split_of
 from dnadiff.schema import Config
 from dnadiff.training import ranks
+from dnadiff.training.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from dnadiff.evaluation.likelihood import Scores
@@ -52,6 +53,7 @@ def train(
         ResourceError: The disk is full, or has too little room to begin with.
         SystemExit: A signal came; the run is saved and can be resumed.
     """
+    keep_freed_memory()
     path = str(data or config.data.path or "")
     if not path:
         raise InputError("train: no genome; dna-diff train genome.fa, or data.path=genome.fa, would work")
@@ -93,6 +95,7 @@ def resume(
         ResourceError: The disk is full, or has too little room to begin with.
         SystemExit: A signal came; the run is saved and can be resumed.
     """
+    keep_freed_memory()
     from dnadiff.recipes.evaluate import run_config
 
     folder = Path(run)

@@ -168,6 +168,7 @@ def read(path, **options):
             records.append([event.name, b""])
         else:
             records[-1][1] += event.letters
+            assert event.counts.sum() == len(event.bases) == len(event.letters)
     return [tuple(record) for record in records], {key: count for key, count in reader.notes.items() if count}
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
+from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.diffusion import AbsorbingProcess, Batch, IdealDenoiser, LogLinear, MaskedNELBO
 from dnadiff.diffusion.timesteps import draw_counts, smallest
 from dnadiff.random import Draws
@@ -30,7 +31,7 @@ def expectation(denoiser, x0, maskable):
     return (loss.nll.sum(-1) * torch.tensor(weight, dtype=torch.float64)).sum().item()
 
 
-@pytest.mark.parametrize("x0", SEQUENCES[::5], ids=str)
+@pytest.mark.parametrize("x0", SEQUENCES[::5], ids=lambda x: NucleotideTokenizer().decode(x))
 def test_count_objective_is_minus_log_p(x0):
     assert expectation(ideal(), x0, [True] * LENGTH) == pytest.approx(-math.log(P[x0]), rel=1e-12)
 

@@ -96,4 +96,5 @@ def test_interval_sets_agree_with_sets_of_positions():
     assert bases(intersect(A, B)) == bases(A) & bases(B)
     assert overlap_bp(A, B) == overlap_bp(B, A) == len(bases(A) & bases(B)) == 9
     assert intersect(A, [Interval("b", 0, 9, "-")]) == [Interval("b", 3, 4, "-")]
+    assert intersect([Interval("a", 0, 10)], [Interval("a", 10, 20)]) == [], "touching is not overlapping"
     assert overlap_bp([], B) == overlap_bp(A, []) == 0

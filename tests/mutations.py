@@ -1,0 +1,189 @@
+"""Deliberate faults, one at a time, and the tests that must notice: ``python -m tests.mutations``.
+
+Each fault is made in a temporary copy of the tree, where the test files that guard the place are run. A fault that no
+test notices is an error, and so is a test that fails without one. Writes benchmarks/results/mutations.json.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "mutations.json"
+COPIED = ("dnadiff", "tests", "configs", "pyproject.toml")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A line of code, the wrong line, and the tests that guard it."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+    tests: tuple[str, ...]
+
+
+FAULTS = (
+    Fault(
+        "the schedule's weight scaled",
+        "dnadiff/diffusion/schedule.py",
+        "return -self.dalpha(t) / self.move_chance(t)",
+        "return -1.05 * self.dalpha(t) / self.move_chance(t)",
+        ("tests/truth/test_nelbo_exact.py", "tests/truth/test_schedule_contract.py"),
+    ),
+    Fault(
+        "the count's weight scaled",
+        "dnadiff/diffusion/objective.py",
+        "n / k.clamp(min=1).double()",
+        "1.05 * n / k.clamp(min=1).double()",
+        ("tests/truth/test_count_estimator.py",),
+    ),
+    Fault(
+        "the block mask off by one",
+        "dnadiff/models/attention.py",
+        "key_clean & (key_block < query_block)",
+        "key_clean & (key_block <= query_block)",
+        ("tests/attention",),
+    ),
+    Fault(
+        "positions not repeated",
+        "dnadiff/models/attention.py",
+        "return torch.arange(n, device=device) % (n // 2)",
+        "return torch.arange(n, device=device)",
+        ("tests/attention",),
+    ),
+    Fault(
+        "SUBS without carry-over",
+        "dnadiff/diffusion/parameterization.py",
+        "return torch.where((xt == self.mask_id)[..., None], log_p, copied)",
+        "return log_p",
+        ("tests/unit/test_parameterization.py", "tests/contract/test_denoiser.py"),
+    ),
+    Fault(
+        "nucleus dropping the crossing token",
+        "dnadiff/diffusion/truncation.py",
+        "before >= p)",
+        "before + ordered.exp() >= p)",
+        ("tests/unit/test_truncation.py",),
+    ),
+    Fault(
+        "a wrong slope of one schedule",
+        "dnadiff/diffusion/schedule.py",
+        "return -(1 - self.eps) * (math.pi / 2) * torch.sin(t * (math.pi / 2))",
+        "return -0.97 * (1 - self.eps) * (math.pi / 2) * torch.sin(t * (math.pi / 2))",
+        ("tests/truth/test_schedule_contract.py", "tests/truth/test_nelbo_exact.py"),
+    ),
+    Fault(
+        "a wrong pace of the posterior",
+        "dnadiff/diffusion/process.py",
+        "p_x0 * (1 - stay) + mask * stay",
+        "p_x0 * (1 - stay**2) + mask * stay**2",
+        ("tests/truth/test_posterior.py",),
+    ),
+    Fault(
+        "counts from 0 to n - 1",
+        "dnadiff/diffusion/timesteps.py",
+        "k = 1 + (draws",
+        "k = 0 + (draws",
+        ("tests/truth/test_count_estimator.py",),
+    ),
+    Fault(
+        "pads and given tokens masked",
+        "dnadiff/diffusion/objective.py",
+        "return self.valid if self.given is None else self.valid & ~self.given",
+        "return torch.ones_like(self.valid)",
+        ("tests/contract/test_objective.py",),
+    ),
+    Fault(
+        "first hitting from left to right",
+        "dnadiff/diffusion/sampler.py",
+        "step = order.argsort(dim=-1) // self.tokens_per_step",
+        "step = torch.arange(u.shape[1]).expand(u.shape) // self.tokens_per_step",
+        ("tests/truth/test_samplers.py",),
+    ),
+    Fault(
+        "ancestral at a wrong pace",
+        "dnadiff/diffusion/sampler.py",
+        "edges = self.process.schedule.move_chance(grid)",
+        "edges = self.process.schedule.move_chance(grid) ** 2",
+        ("tests/truth/test_samplers.py",),
+    ),
+    Fault(
+        "the same uniforms for order and token",
+        "dnadiff/diffusion/sampler.py",
+        'token = draws.uniform("token", 0, length)',
+        'token = draws.uniform("reveal", 0, length)',
+        ("tests/truth/test_samplers.py",),
+    ),
+    Fault(
+        "damaged weights loaded",
+        "dnadiff/checkpoints/manifest.py",
+        "if sha256(path) != sums[name]:",
+        "if False:",
+        ("tests/unit/test_model_folder.py",),
+    ),
+)
+
+
+def red_tests(tree: Path, tests: tuple[str, ...]) -> list[str]:
+    """Names of the tests that fail in a copy of the tree."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=no", *tests]
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
+    red = re.findall(r"^(?:FAILED|ERROR) (\S+::\S+)", done.stdout, re.MULTILINE)
+    if done.returncode not in (0, 1) or (done.returncode == 1 and not red):
+        raise SystemExit(f"pytest could not run {' '.join(tests)}:\n{done.stdout}{done.stderr}")
+    return red
+
+
+def copy_tree(folder: Path) -> Path:
+    """A copy of what the tests need."""
+    tree = folder / "tree"
+    for name in COPIED:
+        source, target = ROOT / name, tree / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    return tree
+
+
+def red_with(fault: Fault) -> list[str]:
+    """Names of the tests that notice a fault."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = copy_tree(Path(folder))
+        path = tree / fault.file
+        code = path.read_text()
+        if code.count(fault.right) != 1:
+            raise SystemExit(f"{fault.file}: {fault.right!r} occurs {code.count(fault.right)} times, not once")
+        path.write_text(code.replace(fault.right, fault.wrong))
+        return red_tests(tree, fault.tests)
+
+
+def main() -> int:
+    """Runs every fault; 1 if one goes unnoticed."""
+    with tempfile.TemporaryDirectory() as folder:
+        guards = tuple(sorted({test for fault in FAULTS for test in fault.tests}))
+        if red := red_tests(copy_tree(Path(folder)), guards):
+            raise SystemExit(f"red without any fault: {', '.join(red)}")
+    rows = []
+    for fault in FAULTS:
+        start = time.perf_counter()
+        red = red_with(fault)
+        rows.append({"fault": fault.name, "file": fault.file, "wrong": fault.wrong, "red": len(red), "tests": red})
+        first = red[0] if red else "NOTHING NOTICED"
+        print(f"{fault.name:40} {len(red):3} red  {time.perf_counter() - start:5.1f} s  {first}")
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+    return int(any(not row["tests"] for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
