@@ -30,7 +30,7 @@ from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.parameterization import Subs
 from dnadiff.diffusion.process import AbsorbingProcess
 from dnadiff.diffusion.schedule import SCHEDULES
-from dnadiff.errors import InputError, did_you_mean
+from dnadiff.errors import InputError, ResourceError, did_you_mean
 from dnadiff.models.dit import DiT
 
 FORMAT = 1
@@ -85,7 +85,10 @@ def save_model(
     }
     _check({name: (tuple(value.shape), "F32") for name, value in weights.items()}, spec, folder / WEIGHTS)
     with atomic.lock(folder), atomic.new_folder(folder, replace=True) as new:
-        save_file(weights, new / WEIGHTS, metadata={"format": "pt"})
+        try:
+            save_file(weights, new / WEIGHTS, metadata={"format": "pt"})
+        except SafetensorError as error:  # the names were checked above, so it is the disk
+            raise ResourceError(f"{folder}: cannot be written ({error}); free some space or write elsewhere") from error
         texts = {
             CONFIG: _json({**spec, "format": FORMAT}),
             TOKENIZER: _json(tokenizer.to_json()),

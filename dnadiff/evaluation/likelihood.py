@@ -77,6 +77,7 @@ def score(
     seed: int,
     samples: int = 1,
     strand: str = "+",
+    device: torch.device | str = "cpu",
 ) -> Scores:
     """What the model pays for each window.
 
@@ -87,13 +88,14 @@ def score(
         seed: Of the draws.
         samples: Draws a window.
         strand: Part of the address of the draws, so that the two strands of a window have draws of their own.
+        device: Where the model is.
 
     Raises:
         InputError: No window has a base to score.
     """
     ids, bits, counts = [], [], []
     for window in batches:
-        batch = _as_batch(window)
+        batch = _as_batch(window, device)
         columns = []
         for draw in range(samples):
             draws = Draws(key64("score", seed, draw, strand), window["item_ids"])
@@ -205,8 +207,8 @@ def _turned(values: np.ndarray, first: int) -> np.ndarray:
     return np.concatenate([values[:, :first], values[:, first:][:, ::-1]], axis=1)
 
 
-def _as_batch(window: WindowBatch) -> Batch:
-    tokens, valid, given = (torch.as_tensor(window[name]) for name in ("tokens", "valid", "given"))
+def _as_batch(window: WindowBatch, device: torch.device | str) -> Batch:
+    tokens, valid, given = (torch.as_tensor(window[name], device=device) for name in ("tokens", "valid", "given"))
     shown = valid | given
     return Batch(tokens, valid, given if given.any() else None, None if shown.all() else shown)
 

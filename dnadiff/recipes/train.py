@@ -1,22 +1,27 @@
-"""``dna-diff train``: from a genome to a published model folder."""
+"""``dna-diff train``: from a genome to a published model folder, and on from where an interrupted run stopped."""
 
-import json
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dnadiff.config import to_json
 from dnadiff.data.card import data_card
 from dnadiff.data.genome import Store, open_genome
-from dnadiff.data.intervals import total_bp
 from dnadiff.data.splits import Split
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.errors import InputError
+from dnadiff.recipes import run_folder
 from dnadiff.recipes.inputs import split_of
 from dnadiff.schema import Config
+from dnadiff.training import ranks
 from dnadiff.training.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from dnadiff.evaluation.likelihood import Scores
+    from dnadiff.recipes.training_plan import Plan
 
 Say = Callable[[str], None]
 
@@ -37,7 +42,7 @@ def train(
     Args:
         config: What to do; ``config.seed`` None draws a seed, which is printed and recorded.
         data: A FASTA file or a store; overrides ``config.data.path``.
-        out: Run folder, which must not exist; None makes the first free ``runs/NAME-N``.
+        out: Run folder, which must not exist or be empty; None makes the first free ``runs/NAME-N``.
         dry_run: Print the plan and stop.
         quiet: Print errors only.
         argv: The command line, for the provenance.
@@ -45,96 +50,170 @@ def train(
     Raises:
         InputError: An input cannot be used, or ``out`` exists.
         DivergedError: The loss or the gradient became infinite or NaN; the last checkpoint is kept.
+        ResourceError: The disk is full, or has too little room to begin with.
+        SystemExit: A signal came; the run is saved and can be resumed.
     """
     keep_freed_memory()
-    config.data.path = str(data or config.data.path or "")
-    if not config.data.path:
+    path = str(data or config.data.path or "")
+    if not path:
         raise InputError("train: no genome; dna-diff train genome.fa, or data.path=genome.fa, would work")
-    config.seed = secrets.randbits(32) if config.seed is None else config.seed
-    folder = _run_folder(out, config.data.path)
-    say: Say = (lambda _: None) if quiet else (lambda text: print(text, file=sys.stderr))
-    store = open_genome(config.data.path)
+    with ranks.together():
+        folder = ranks.from_first(run_folder.free_folder(out, path) if ranks.rank() == 0 else Path())
+        seed = ranks.from_first(secrets.randbits(32) if config.seed is None else config.seed)
+        config = replace(config, seed=seed, data=replace(config.data, path=path))
+        say = _say(quiet)
+        job, store, split = _planned(config, say)
+        if not dry_run:
+            with _begun(folder, job, store, split, argv or []):
+                _fit(folder, job, None, say, quiet)
+    return folder
+
+
+def resume(
+    run: str,
+    overrides: list[str] | None = None,
+    *,
+    dry_run: bool = False,
+    quiet: bool = False,
+    argv: list[str] | None = None,
+) -> Path:
+    """The run folder, after training went on from its newest whole checkpoint.
+
+    Weights, averages, optimiser, data, noise and log continue as if nothing had happened; a run without a checkpoint
+    starts again with its seed. A run that is complete only publishes its model again.
+
+    Args:
+        run: A run folder that ``train`` made.
+        overrides: ``train.steps=N`` or ``train.minutes=X``, to train longer.
+        dry_run: Print the plan and stop.
+        quiet: Print errors only.
+        argv: The command line, for the provenance.
+
+    Raises:
+        InputError: The folder is no run, its genome is another one now, or no checkpoint of it is whole.
+        DivergedError: The loss or the gradient became infinite or NaN; the last checkpoint is kept.
+        ResourceError: The disk is full, or has too little room to begin with.
+        SystemExit: A signal came; the run is saved and can be resumed.
+    """
+    keep_freed_memory()
+    from dnadiff.recipes.evaluate import run_config
+
+    folder = Path(run)
+    config = run_folder.extended(run_config(run), overrides or [])
+    with ranks.together():
+        say = _say(quiet)
+        job, store, split = _planned(config, say)
+        run_folder.check_genome(folder, store, split)
+        if not dry_run:
+            with _begun(folder, job, store, split, argv or []):
+                _fit(folder, job, _continued(folder, argv or [], say), say, quiet)
+    return folder
+
+
+def _say(quiet: bool) -> Say:
+    silent = quiet or ranks.rank() != 0
+    return (lambda _: None) if silent else (lambda text: print(text, file=sys.stderr))
+
+
+def _planned(config: Config, say: Say) -> "tuple[Plan, Store, Split]":
+    store = open_genome(str(config.data.path))
     split = split_of(config.data, store, config.model.length)
     say(f"{data_card(store)}\n{split.report()}")
     from dnadiff.recipes.training_plan import plan  # torch is imported once the data are known to be good
 
     job = plan(config, store, split)
     say(job.report())
-    if dry_run:
-        return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(to_json(config), indent=1) + "\n")
-    (folder / "split.json").write_text(json.dumps(split.to_json(), indent=1) + "\n")
-    _baseline(folder, store, split)
-    say(f"run          {folder}")
-    steps = _fit(job, folder, _facts(config, store, argv), quiet)
-    say(f"trained      {steps:,} steps; the model is in {folder / 'model'}")
-    return folder
+    return job, store, split
 
 
-def _fit(job: Any, folder: Path, facts: dict[str, Any], quiet: bool) -> int:  # noqa: ANN401 (a Plan, imported late)
+@contextmanager
+def _begun(folder: Path, job: "Plan", store: Store, split: Split, argv: list[str]) -> Iterator[None]:
+    """The first rank writes what the run folder lacks and keeps other trainings out of it; the others wait."""
+    if ranks.rank() != 0:
+        ranks.wait()
+        yield
+        return
+    from dnadiff.training.writer import check_space
+
+    check_space(folder, run_folder.checkpoint_bytes(job))
+    with run_folder.alone(folder):
+        run_folder.begin(folder, job.config, store, split, argv)
+        ranks.wait()
+        yield
+
+
+def _continued(folder: Path, argv: list[str], say: Say) -> dict[str, Any] | None:
+    """The state to go on from, once what lies beyond it is removed; None begins again."""
+    from dnadiff.training.writer import clean, newest_state
+
+    state = newest_state(folder / "checkpoints", say)
+    step = state["step"] if state else 0
+    ranks.wait()  # nobody may still be reading what is removed now
+    if ranks.rank() == 0:
+        clean(folder, step)
+        run_folder.note_resumption(folder, argv, step)
+    say(f"resumed      after step {step:,}")
+    return state
+
+
+def _fit(folder: Path, job: "Plan", state: dict[str, Any] | None, say: Say, quiet: bool) -> None:
     from dnadiff.checkpoints.folder import save_model
     from dnadiff.training.datamodule import Windows
     from dnadiff.training.fit import fit
+    from dnadiff.training.steps import Pace
+
+    optim, run = job.config.optim, job.config.train
+    data = Windows(job.train, batch_size=optim.batch_size, accumulate=optim.accumulate, workers=job.config.data.workers)
+    pace = Pace(run.steps, run.minutes, run.log_every, run.val_every, run.checkpoint_every, run.keep)
+    facts = {key: value for key, value in run_folder.facts_of(folder).items() if key != "resumed"}
+
+    def publish(step: int) -> None:
+        save_model(folder / "model", job.denoiser, NucleotideTokenizer(), job.spec, facts | {"step": step})
+
+    say(f"run          {folder}")
+    outcome = fit(
+        _module(job), data, job.held_out(), folder, pace=pace, clip=optim.clip, precision=job.precision,
+        publish=publish, state=state, quiet=quiet,
+    )  # fmt: skip
+    if outcome.code is not None:
+        say(f"stopped      after step {outcome.step:,}; dna-diff train --resume {folder} continues")
+        raise SystemExit(outcome.code)
+    say(f"trained      {outcome.step:,} steps; the model is in {folder / 'model'}")
+    if outcome.held_out:
+        say(f"held out     {_verdict(job, outcome.held_out, folder)}")
+
+
+def _verdict(job: "Plan", scores: "Scores", folder: Path) -> str:
+    """The last validation beside the Markov floors of the same windows."""
+    from dnadiff.evaluation.likelihood import chosen_floors, floor_scores, summarise
+    from dnadiff.evaluation.markov import MarkovChain
+    from dnadiff.recipes.evaluate import verdict
+
+    chain = MarkovChain.load(folder / run_folder.BASELINE)
+    floors = chosen_floors(floor_scores(chain, [job.valid.__getitems__(scores.item_ids)], job.valid.tokenizer))
+    best, figures = list(floors.items())[-1], f"{scores.bits_per_base:.4f} ± {scores.standard_error:.4f}"
+    return (
+        f"{figures} bits per base of {len(scores.counts):,} validation windows; {best[0]} "
+        f"{best[1].bits_per_base:.4f}: {verdict(summarise(scores, floors))}"
+    )
+
+
+def _module(job: "Plan") -> Any:  # noqa: ANN401 (Lightning is imported late)
     from dnadiff.training.module import DiffusionModule
 
-    config: Config = job.config
-    optim, run = config.optim, config.train
-    module = DiffusionModule(
+    config, optim = job.config, job.config.optim
+    return DiffusionModule(
         job.denoiser,
         job.objective,
         seed=config.seed,
         optimizer={
-            "name": optim.name,
-            "lr": optim.lr, "betas": tuple(optim.betas), "eps": optim.eps, "weight_decay": optim.weight_decay,
+            "name": optim.name, "lr": optim.lr, "betas": (optim.betas[0], optim.betas[1]), "eps": optim.eps,
+            "weight_decay": optim.weight_decay,
         },
         schedule={
-            "schedule": optim.schedule, "warmup_steps": optim.warmup_steps, "steps": run.steps,
+            "schedule": optim.schedule, "warmup_steps": optim.warmup_steps, "steps": config.train.steps,
             "floor": optim.lr_min / optim.lr,
         },
         ema_decay=optim.ema,
         compiled=job.compiled,
     )  # fmt: skip
-    data = Windows(
-        job.train, job.valid, batch_size=optim.batch_size, accumulate=optim.accumulate,
-        valid_windows=run.val_windows, workers=config.data.workers,
-    )  # fmt: skip
-
-    def publish(step: int) -> None:
-        save_model(folder / "model", job.denoiser, NucleotideTokenizer(), job.spec, facts | {"step": step})
-
-    return fit(
-        module, data, folder, steps=run.steps, minutes=run.minutes, val_every=run.val_every,
-        checkpoint_every=run.checkpoint_every, keep=run.keep, log_every=run.log_every, clip=optim.clip,
-        precision=job.precision, publish=publish, quiet=quiet,
-    )  # fmt: skip
-
-
-def _facts(config: Config, store: Store, argv: list[str] | None) -> dict[str, Any]:
-    from dnadiff.checkpoints.provenance import provenance
-
-    return provenance(argv or [], config.seed, {str(config.data.path): store.source_sha256})
-
-
-def _baseline(folder: Path, store: Store, split: Split) -> None:
-    """Counts the training bases once, for the Markov floors of every later evaluation."""
-    from dnadiff.evaluation.markov import MarkovChain, order_for
-
-    codes = (store.codes(interval) for interval in split.train)
-    MarkovChain.fit(codes, order_for(total_bp(split.train))).save(folder / "baseline.npz")
-
-
-def _run_folder(out: str | None, genome: str) -> Path:
-    """The folder asked for, or the first free ``runs/NAME-N``.
-
-    Raises:
-        InputError: It exists and is not empty.
-    """
-    if out is None:
-        name = Path(genome).name.removesuffix(".gz").removesuffix(".fa").removesuffix(".fasta").removesuffix(".fna")
-        numbers = (Path("runs") / f"{name}-{n}" for n in range(1, 10**6))
-        return next(folder for folder in numbers if not folder.exists())
-    folder = Path(out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: exists and is not empty; another -o would work")
-    return folder

@@ -19,7 +19,10 @@ from dnadiff.errors import InputError
 from dnadiff.random import Draws, key64
 from dnadiff.recipes.inputs import held_out_windows, training_windows
 from dnadiff.schema import Config
+from dnadiff.training import ranks
+from dnadiff.training.datamodule import micro_batch
 from dnadiff.training.hardware import compiler, has_fast_bf16
+from dnadiff.training.validation import HeldOut
 
 
 @dataclass
@@ -49,6 +52,12 @@ class Plan:
     seconds: float = 0.0
     memory: int = 0
 
+    def held_out(self) -> HeldOut | None:
+        """What to validate on; None if the split holds nothing out."""
+        optim, n = self.config.optim, self.config.train.val_windows
+        size = micro_batch(optim.batch_size, optim.accumulate, ranks.world())
+        return self.valid and HeldOut(self.valid, n, size, self.config.seed, self.objective)
+
     def report(self) -> str:
         """Some lines for people."""
         c, n = self.config, sum(p.numel() for p in self.denoiser.parameters())
@@ -74,7 +83,7 @@ class Plan:
         bounds += [steps * self.seconds] if steps else []
         seconds = min(bounds)
         epochs = seconds / self.seconds * size / len(self.train)
-        named = [f"{steps:,} steps"] * bool(steps) + [f"{minutes:g} minutes"] * bool(minutes)
+        named = ([f"{steps:,} steps"] if steps else []) + ([f"{minutes:g} minutes"] if minutes else [])
         return f"{' or '.join(named)}: about {seconds / 60:.1f} min, {epochs:.1f} times the training bases"
 
 
@@ -126,25 +135,33 @@ def spec_of(config: Config) -> dict[str, Any]:
 
 
 def _measure(job: Plan) -> None:
-    """Times one micro-batch forward and backward and notes the memory it takes; the weights stay as they are."""
-    optim = job.config.optim
-    size = optim.batch_size // optim.accumulate
-    rows = job.train.__getitems__(list(range(size)))
-    batch = Batch(torch.from_numpy(rows["tokens"]), torch.from_numpy(rows["valid"]))
-    dtype = torch.bfloat16 if job.precision == "bf16" else torch.float32
+    """Times one micro-batch forward and backward where it will run, and notes its memory; the weights stay the same."""
+    optim, device = job.config.optim, ranks.device()
+    size = micro_batch(optim.batch_size, optim.accumulate, ranks.world())
+    rows = {name: torch.from_numpy(array).to(device) for name, array in job.train.__getitems__(range(size)).items()}
+    batch = Batch(rows["tokens"], rows["valid"])
+    bf16 = job.precision == "bf16"
+    denoiser = job.denoiser.to(device)
     seconds = []
     for _ in range(2):
         start = time.perf_counter()
-        with torch.autocast("cpu", dtype=dtype, enabled=job.precision == "bf16"):
-            loss = job.objective(job.denoiser, batch, Draws(0, np.arange(size)))
+        with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=bf16):
+            loss = job.objective(denoiser, batch, Draws(0, np.arange(size)))
         loss.mean.backward()
+        value = float(loss.mean.detach())  # waits for the device
         seconds.append(time.perf_counter() - start)
-    job.denoiser.zero_grad(set_to_none=True)
-    n = sum(p.numel() for p in job.denoiser.parameters())
-    job.seconds = min(seconds) * optim.accumulate
-    job.memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + 4 * 4 * n  # moments, average, its backup
-    if not math.isfinite(float(loss.mean.detach())):
+    denoiser.zero_grad(set_to_none=True)
+    denoiser.to("cpu")
+    n = sum(p.numel() for p in denoiser.parameters())
+    used = torch.cuda.max_memory_allocated(device) if device != "cpu" else _resident()
+    job.seconds, job.memory = min(seconds) * optim.accumulate, used + 4 * 4 * n  # moments, average, its backup
+    if not math.isfinite(value):
         raise InputError("the untrained model has no finite loss; a smaller model.hidden_size would work")
+
+
+def _resident() -> int:
+    """The most memory this process has used so far, bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _attention(wanted: str) -> str:

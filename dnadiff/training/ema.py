@@ -2,7 +2,7 @@ r"""The exponential moving average of the weights: what is validated and publish
 
     shadow <- decay_n * shadow + (1 - decay_n) * weights,    decay_n = min(decay, (1 + n) / (10 + n))
 
-after update n. The warm-up of the decay is upstream's; it makes .9999 usable in runs of a few thousand steps.
+at update n = 0, 1, ... The warm-up of the decay is upstream's; it makes .9999 usable in runs of a few thousand steps.
 """
 
 from collections.abc import Iterator
@@ -25,10 +25,14 @@ class EMA:
         self._live = dict(module.named_parameters())
         self.shadow = {name: p.detach().clone() for name, p in self._live.items()}
 
+    def follow(self) -> None:
+        """Moves the shadow to where the parameters are now."""
+        self.shadow = {name: shadow.to(self._live[name].device) for name, shadow in self.shadow.items()}
+
     @torch.no_grad()
     def update(self) -> None:
-        """Move the shadow towards the weights; once after every optimiser step."""
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.decay else 0.0
+        """Moves the shadow towards the weights; once after every optimiser step."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         torch._foreach_lerp_(list(self.shadow.values()), list(self._live.values()), 1 - decay)
         self.updates += 1
 
@@ -42,15 +46,14 @@ class EMA:
         finally:
             _copy(raw, self._live)
 
-    def state_dict(self) -> dict[str, Tensor | int]:
+    def state_dict(self) -> dict[str, dict[str, Tensor] | int]:
         """The shadow by parameter name, and the number of updates."""
         return {"updates": self.updates, "shadow": self.shadow}
 
     def load_state_dict(self, state: dict) -> None:
-        """Take over what ``state_dict`` gave."""
+        """Takes over what ``state_dict`` gave."""
         self.updates = int(state["updates"])
-        with torch.no_grad():
-            _copy(state["shadow"], self.shadow)
+        _copy(state["shadow"], self.shadow)
 
 
 @torch.no_grad()

@@ -3,85 +3,136 @@
 import logging
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.loggers import TensorBoardLogger
+import torch
+from lightning.pytorch.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 
-from dnadiff.training.callbacks import Clock, LogWriter, ProgressBar, ValidateAverage
+from dnadiff.errors import InputError
+from dnadiff.evaluation.likelihood import Scores
+from dnadiff.training import ranks
 from dnadiff.training.datamodule import Windows
+from dnadiff.training.log import Log
 from dnadiff.training.module import DiffusionModule
-from dnadiff.training.writer import CheckpointWriter
+from dnadiff.training.progress import Bar, Clock
+from dnadiff.training.signals import Signals
+from dnadiff.training.steps import Pace, Steps
+from dnadiff.training.validation import HeldOut
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        step: Optimiser steps done.
+        held_out: What the averaged weights pay for the held-out windows; None if there are none or a signal came.
+        code: Exit code 130 or 143 if a signal ended the run, else None.
+    """
+
+    step: int
+    held_out: Scores | None
+    code: int | None
 
 
 def fit(
     module: DiffusionModule,
     data: Windows,
+    held_out: HeldOut | None,
     folder: Path,
     *,
-    steps: int | None,
-    minutes: float | None,
-    val_every: int,
-    checkpoint_every: int,
-    keep: int,
-    log_every: int,
+    pace: Pace,
     clip: float,
     precision: str,
     publish: Callable[[int], None],
+    state: dict[str, Any] | None,
     quiet: bool,
-) -> int:
-    """The number of optimiser steps done; the module then holds raw weights and its ``ema`` the averaged ones.
+) -> Outcome:
+    """How the run ended; the module then holds raw weights and its ``ema`` the averaged ones.
 
     Args:
         module: What to train.
         data: Its windows.
+        held_out: What to validate on; None for nothing.
         folder: Run folder: ``log.csv``, ``tensorboard/`` and ``checkpoints/`` are written there.
-        steps: Stop after this many optimiser steps; None for no limit.
-        minutes: Stop after this much time, validations included; None for no limit.
-        val_every: Steps between validations.
-        checkpoint_every: Steps between checkpoints; one more comes at the end.
-        keep: Checkpoints kept.
-        log_every: Steps between lines of the log.
+        pace: How long, and what how often.
         clip: Largest norm of the gradient; 0 for no clipping.
         precision: ``"fp32"`` or ``"bf16"``.
-        publish: Called with the step at every checkpoint, while the denoiser carries the averaged weights.
+        publish: Called on the first rank with the step at every checkpoint, while the denoiser carries the averaged
+            weights.
+        state: The checkpoint to continue from; None begins.
         quiet: No progress bar.
 
     Raises:
         DivergedError: Loss or gradient became NaN or infinite.
+        InputError: The checkpoint does not belong to this module.
         ResourceError: The disk is full.
+        KeyboardInterrupt: A second SIGINT came.
     """
-    clock = Clock(minutes)
-    length = data.train.length
-    callbacks = [
-        clock,
-        ValidateAverage(),
-        LogWriter(folder / "log.csv", log_every, data.batch_size, length, clock),
-        CheckpointWriter(folder / "checkpoints", checkpoint_every, keep, clock, publish),
-    ]
-    if not quiet:
-        callbacks.append(ProgressBar(data.batch_size * length, steps, clock))
+    if state:
+        _restore(module, state, folder)
+    first = data.first_step = module.step
+    clock = Clock(pace.minutes, state["seconds"] if state else 0.0)
+    log = Log(folder, state["log_bytes"] if state else 0, first) if ranks.rank() == 0 else None
+    bar = Bar(data.tokens, first, pace.steps, clock, quiet)
+    with Signals() as signals:
+        steps = Steps(
+            pace, clip=clip, windows=data.batch_size, tokens=data.tokens, folder=folder, log=log, held_out=held_out,
+            clock=clock, bar=bar, signals=signals, publish=publish, state=state,
+        )  # fmt: skip
+        if not clock.over and (pace.steps is None or first < pace.steps):
+            _run(module, data, steps, precision)
+        elif log:  # the run is complete; its model may have missed the last checkpoint
+            with module.ema.applied():
+                publish(first)
+        if log:
+            log.close()
+        held_out_scores = steps.held_out_scores
+        if held_out and not held_out_scores and steps.code is None:
+            held_out_scores = held_out.score(module)
+    return Outcome(module.step, held_out_scores, steps.code)
+
+
+def _run(module: DiffusionModule, data: Windows, steps: Steps, precision: str) -> None:
     with warnings.catch_warnings():
         _hush()
         trainer = pl.Trainer(
-            max_steps=-1 if steps is None else steps,
+            max_steps=-1,
             max_epochs=-1,
             precision="bf16-mixed" if precision == "bf16" else "32-true",
             accumulate_grad_batches=data.accumulate,
-            gradient_clip_val=clip or None,
-            val_check_interval=val_every * data.accumulate,
-            check_val_every_n_epoch=None,
-            num_sanity_val_steps=0,
+            accelerator="cuda" if torch.cuda.is_available() else "cpu",
+            plugins=[TorchElasticEnvironment() if ranks.world() > 1 else LightningEnvironment()],
+            devices=ranks.local_world(),
+            num_nodes=ranks.world() // ranks.local_world(),
+            strategy="ddp" if ranks.world() > 1 else "auto",
             use_distributed_sampler=False,
-            logger=TensorBoardLogger(folder, name="tensorboard", version=""),
-            callbacks=callbacks,
+            callbacks=[steps],
+            logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            log_every_n_steps=log_every,
         )
-        trainer.fit(module, data)
-    return trainer.global_step
+        try:
+            trainer.fit(module, data)
+        except SystemExit:  # how Lightning leaves after a signal; if one was heard in time, the work is saved
+            if steps.signals.interrupted and steps.code is None:
+                raise KeyboardInterrupt from None
+            if steps.code is None:
+                raise
+
+
+def _restore(module: DiffusionModule, state: dict[str, Any], folder: Path) -> None:
+    try:
+        module.restore(state)
+    except (RuntimeError, KeyError) as error:
+        raise InputError(
+            f"{folder}: the checkpoint of step {state['step']} is of another model ({str(error).splitlines()[0]}); "
+            "the config.json that it was trained with would work"
+        ) from error
 
 
 def _hush() -> None:

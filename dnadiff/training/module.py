@@ -2,22 +2,40 @@ r"""What Lightning drives: one objective on one denoiser.
 
 A micro-batch of B windows of L tokens gives the loss  sum(weight * nll) / (B * L),  a fixed normaliser; Lightning
 averages over micro-batches and ranks, so the gradient is that of the sum over the global batch divided by a constant,
-however the batch is cut. The reported value is sum(nll) / sum(valid) in bits per base. Noise is keyed by the sample's
-global number; dropout by (seed, step, rank, micro-batch).
+however the batch is cut. Noise is keyed by the sample's global number; dropout by (seed, step, rank, micro-batch). The
+module counts its own steps, so that everything about step s depends on s alone and not on when the process began.
 """
 
-import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from dnadiff.diffusion import Batch, Denoiser, Objective, TokenLoss
-from dnadiff.errors import DivergedError
+from dnadiff.diffusion import Batch, Denoiser, Objective
 from dnadiff.random import Draws, key64
+from dnadiff.training import ranks
 from dnadiff.training.ema import EMA
 from dnadiff.training.optim import optimizer_of, rate_at
+
+
+@dataclass
+class Tally:
+    """What training windows cost, before any weighting of repeats.
+
+    Attributes:
+        nats: Of all tokens that count.
+        count: Tokens that count.
+        empty: Windows in which no token counts.
+        bad: Numbers of the samples whose loss is not finite.
+    """
+
+    nats: float = 0.0
+    count: int = 0
+    empty: int = 0
+    bad: list[int] = field(default_factory=list)
 
 
 class DiffusionModule(pl.LightningModule):
@@ -31,6 +49,11 @@ class DiffusionModule(pl.LightningModule):
         schedule: Keyword arguments of ``optim.rate_at``.
         ema_decay: Decay of the averaged weights.
         compiled: Whether to compile the denoiser's forward and backward pass.
+
+    Attributes:
+        step: Optimiser steps done, over interruptions too.
+        micro: Micro-batches since then; 0 between two steps.
+        tally: What this rank's micro-batches of the step cost.
     """
 
     def __init__(
@@ -41,68 +64,59 @@ class DiffusionModule(pl.LightningModule):
         self.denoiser, self.objective, self.seed = denoiser, objective, seed
         self._optimizer, self._schedule = optimizer, schedule
         self.ema = EMA(denoiser, ema_decay)
-        self._call: Callable = torch.compile(denoiser, dynamic=False).forward if compiled else denoiser
-        self.loss_sum, self.loss_count, self.grad_norm = 0.0, 0, 0.0  # since the last step that was logged
-        self.empty_batches = 0
-        self.valid_bits: list[Tensor] = []
-        self.validated: tuple[float, float] | None = None  # bits per base and standard error of the last validation
+        self._call: Callable = torch.compile(denoiser.forward, dynamic=False) if compiled else denoiser
+        self.step = self.micro = 0
+        self.tally = Tally()
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the step that comes next."""
+        return self._optimizer["lr"] * rate_at(self.step, **self._schedule)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of one micro-batch."""
-        torch.manual_seed(key64("dropout", self.seed, self.global_step, self.global_rank, batch_idx) >> 1)
-        loss = self._losses(batch, self.seed)
-        weighted = torch.where(loss.valid, loss.nll * batch["weight"], 0.0).sum() / loss.nll.numel()
-        count = int(loss.count)
-        self.empty_batches += count == 0
-        self.loss_sum += float(loss.total.detach())
-        self.loss_count += count
-        return weighted
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Refuses to step on a gradient that is not finite; notes its norm before clipping."""
-        grads = [p.grad for p in self.parameters() if p.grad is not None]
-        self.grad_norm = float(torch.nn.utils.get_total_norm(grads))
-        if not math.isfinite(self.grad_norm) or not math.isfinite(self.loss_sum):
-            raise DivergedError(
-                f"step {self.global_step + 1}: loss or gradient is not finite (gradient norm {self.grad_norm}); "
-                "a smaller optim.lr or a longer optim.warmup_steps would work; the last checkpoint was kept"
-            )
+        if self.micro == 0:
+            self.tally = Tally()
+        torch.manual_seed(key64("dropout", self.seed, self.step, ranks.rank(), self.micro) >> 1)
+        self.micro += 1
+        loss = self.objective(self._call, as_batch(batch), Draws(self.seed, batch["item_ids"].cpu().numpy()))
+        rows = torch.where(loss.valid, loss.nll.detach(), 0.0).double().sum(-1)
+        counts = loss.valid.sum(-1)
+        self.tally.nats += float(rows.sum())
+        self.tally.count += int(counts.sum())
+        self.tally.empty += int((counts == 0).sum())
+        self.tally.bad += batch["item_ids"][~rows.isfinite()].tolist()
+        return torch.where(loss.valid, loss.nll * batch["weight"], 0.0).sum() / loss.nll.numel()
 
     def optimizer_step(self, *args: object, **kwargs: object) -> None:
         """One step of the optimiser, then of the average."""
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = self.rate
         super().optimizer_step(*args, **kwargs)
         self.ema.update()
+        self.step, self.micro = self.step + 1, 0
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Bits per base of each window; the same noise at every validation."""
-        loss = self._losses(batch, key64("validation", self.seed))
-        bits = torch.where(loss.valid, loss.nll, 0.0).sum(-1) / math.log(2)
-        self.valid_bits.append(torch.stack([bits, loss.valid.sum(-1).to(bits)], dim=-1))
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The optimiser; its rate is set before every step."""
+        return optimizer_of(self.denoiser, **self._optimizer)
 
-    def on_validation_epoch_end(self) -> None:
-        """Mean and standard error over the windows of all ranks."""
-        bits, count = self._gathered(torch.cat(self.valid_bits)).unbind(-1)
-        self.valid_bits = []
-        mean = bits.sum() / count.sum().clamp(min=1)
-        error = (bits / count.clamp(min=1))[count > 0].std() / max(1, int((count > 0).sum())) ** 0.5
-        self.validated = float(mean), float(error)
-        self.log("valid_bits_per_base", mean, rank_zero_only=True)
+    def state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        """All that the next step depends on besides the configuration and the genome."""
+        return {
+            "step": self.step,
+            "denoiser": self.denoiser.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": optimizer.state_dict(),
+        }
 
-    def configure_optimizers(self) -> dict:
-        """The optimiser and its rate."""
-        optimizer = optimizer_of(self.denoiser, **self._optimizer)
-        rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(step, **self._schedule))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes over what ``state`` gave, except for the optimiser's part, which Lightning has yet to make."""
+        self.step = int(state["step"])
+        self.denoiser.load_state_dict(state["denoiser"])
+        self.ema.load_state_dict(state["ema"])
 
-    def _losses(self, batch: dict[str, Tensor], seed: int) -> TokenLoss:
-        shown = batch["valid"] | batch["given"]
-        items = Batch(batch["tokens"], batch["valid"], batch["given"], None if bool(shown.all()) else shown)
-        return self.objective(self._call, items, Draws(seed, batch["item_ids"].cpu().numpy()))
 
-    def _gathered(self, rows: Tensor) -> Tensor:
-        """The rows of all ranks, which may hold different numbers of them."""
-        if self.trainer.world_size == 1:
-            return rows
-        parts: list = [None] * self.trainer.world_size
-        torch.distributed.all_gather_object(parts, rows.cpu())
-        return torch.cat(parts)
+def as_batch(batch: dict[str, Tensor]) -> Batch:
+    """The windows as the objective takes them; attention sees real tokens and given ones."""
+    shown = batch["valid"] | batch["given"]
+    return Batch(batch["tokens"], batch["valid"], batch["given"], None if bool(shown.all()) else shown)

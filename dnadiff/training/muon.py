@@ -7,8 +7,8 @@ of AdamW (Liu et al., Muon is scalable for LLM training, 2025, eq. 4). The facto
 iterations with Jordan's quintic, whose singular values end between about 0.7 and 1.2.
 
 ``torch.optim.Muon`` does the same in bfloat16, one matrix at a time; a processor without bf16 units spends longer on
-that than on the training step itself. Here matrices of one shape are iterated together, in bfloat16 on a GPU
-and float32 on a CPU.
+that than on the training step itself. Here matrices of one shape are iterated together, in bfloat16 on a GPU and
+float32 on a CPU.
 """
 
 from collections.abc import Callable, Iterable
@@ -36,8 +36,12 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> None:
-        """One step of every matrix that has a gradient."""
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+        """One step of every matrix that has a gradient; what the closure returns."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[nn.Parameter]] = {}
             for p in group["params"]:
@@ -47,6 +51,7 @@ class Muon(torch.optim.Optimizer):
                 updates = orthogonalised(torch.stack([self._ahead(p, group["momentum"]) for p in matrices]))
                 torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
                 torch._foreach_add_(matrices, list(updates.to(matrices[0].dtype)), alpha=-group["lr"] * _scale(shape))
+        return loss
 
     def _ahead(self, p: nn.Parameter, momentum: float) -> Tensor:
         """Nesterov's look ahead along the momentum, which is updated."""

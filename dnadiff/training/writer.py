@@ -1,87 +1,137 @@
 """Checkpoints that are whole or absent: written beside their place, hashed, flushed, renamed.
 
-``checkpoints/step-N/`` holds ``state.pt`` (weights, averaged weights, optimiser, counters: tensors and plain values, so
-it loads with ``weights_only=True``) and ``MANIFEST.sha256``. A newer checkpoint is complete before an older one is
-removed.
+``checkpoints/step-N/`` holds ``state.pt`` (weights, averaged weights, optimiser and counters: tensors and plain values,
+so it loads with ``weights_only=True``) and ``MANIFEST.sha256``, because PyTorch loads a file with a flipped bit without
+complaint. A newer checkpoint is on the disk before an older one is removed, and a killed writer leaves only a temporary
+name, which the next start sweeps. There is no generator state and no position in the data: the step is both.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
+from torch import Tensor
 
 from dnadiff.checkpoints import manifest
 from dnadiff.data import atomic
-from dnadiff.errors import InputError
-from dnadiff.training.callbacks import Clock
-from dnadiff.training.module import DiffusionModule
+from dnadiff.errors import InputError, ResourceError
+
+STATE = "state.pt"
+FORMAT = 1
 
 
-class CheckpointWriter(pl.Callback):
-    """Writes a checkpoint every ``every`` optimiser steps and at the end, and keeps the newest few.
+def write_checkpoint(folder: Path, state: dict[str, Any], keep: int) -> None:
+    """Writes ``folder/step-N`` and then removes all but the newest ``keep``.
 
     Args:
         folder: ``RUN/checkpoints``.
-        every: Steps between checkpoints.
-        keep: How many to keep.
-        clock: Training time, stored so that a resumed run knows what it has used.
-        publish: Called with the step after a checkpoint is written, while the denoiser carries the averaged weights.
+        state: Tensors and plain values, ``step`` among them.
+        keep: Checkpoints kept, 1 or more.
+
+    Raises:
+        ResourceError: The disk is full, or has too little room to begin with; what was there is still there.
     """
-
-    def __init__(self, folder: Path, every: int, keep: int, clock: Clock, publish: Callable[[int], None]) -> None:
-        self.folder, self.every, self.keep, self.clock, self.publish = folder, every, keep, clock, publish
-        self._written = -1
-
-    def on_train_batch_end(self, trainer: pl.Trainer, module: DiffusionModule, *args: object) -> None:
-        """Writes when a multiple of ``every`` steps is done."""
-        if trainer.global_step and trainer.global_step % self.every == 0:
-            self._write(trainer, module)
-
-    def on_train_end(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
-        """Writes the last step."""
-        self._write(trainer, module)
-
-    def _write(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
-        if trainer.global_step == self._written or not trainer.is_global_zero:
-            return
-        self._written = trainer.global_step
-        state = {
-            "step": trainer.global_step,
-            "seconds": self.clock.seconds,
-            "seed": module.seed,
-            "denoiser": module.denoiser.state_dict(),
-            "ema": module.ema.state_dict(),
-            "optimizer": trainer.optimizers[0].state_dict(),
-            "scheduler": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
-        }
-        with atomic.new_folder(self.folder / f"step-{trainer.global_step}", replace=True) as folder:
-            torch.save(state, folder / "state.pt")
-            (folder / manifest.NAME).write_text(manifest.manifest_of(folder), encoding="utf-8")
-            for path in folder.iterdir():
-                atomic.sync(path)
-        for old in checkpoints(self.folder)[: -self.keep]:
-            shutil.rmtree(old)
-        with module.ema.applied():
-            self.publish(trainer.global_step)
+    check_space(folder, sum(tensor.nbytes for tensor in _tensors(state)))
+    with atomic.new_folder(folder / f"step-{state['step']}", replace=True) as new:
+        _save({**state, "format": FORMAT}, new / STATE)
+        (new / manifest.NAME).write_text(manifest.manifest_of(new), encoding="utf-8")
+        for path in new.iterdir():
+            atomic.sync(path)
+    for old in checkpoints(folder)[:-keep]:
+        shutil.rmtree(old)
 
 
-def checkpoints(folder: Path) -> list[Path]:
-    """The complete checkpoints of a run, oldest first."""
-    found = [path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdigit()]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+def newest_state(folder: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """The state of the newest checkpoint that is whole; None if the run has not written any.
+
+    Args:
+        folder: ``RUN/checkpoints``.
+        say: Told, in one line, of each checkpoint that was refused.
+
+    Raises:
+        InputError: There are checkpoints and none of them is whole.
+    """
+    found = checkpoints(folder)
+    for path in reversed(found):
+        try:
+            return read_checkpoint(path)
+        except InputError as error:
+            say(f"refused      {error}")
+    if found:
+        raise InputError(f"{folder}: none of the {len(found)} checkpoints can be read; a copy of one would work")
+    return None
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any]:
-    """The state a checkpoint holds.
+    """The state that a checkpoint holds, on the CPU.
 
     Raises:
-        InputError: A file is missing or is not the one that was written.
+        InputError: A file is missing, is not the one that was written, or is of another version.
     """
-    manifest.verify(folder, ("state.pt",))
+    manifest.verify(folder, (STATE,))
     try:
-        return torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
-        raise InputError(f"{folder}: state.pt cannot be read ({str(error).splitlines()[0]})") from error
+        state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a foreign file makes the unpickler do
+        raise InputError(f"{folder}: {STATE} cannot be read ({str(error).splitlines()[0]})") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise InputError(f"{folder}: {STATE} is of another version; one of format {FORMAT} would work")
+    return state
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first."""
+    found = [path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdigit()]
+    return sorted(found, key=_step)
+
+
+def clean(run: Path, step: int) -> None:
+    """Removes what an interrupted run left: temporary names, and checkpoints after the step it continues from."""
+    for leftover in [*run.glob(".*.tmp*"), *run.glob("checkpoints/.*.tmp*")]:
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    for path in checkpoints(run / "checkpoints"):
+        if _step(path) > step:
+            shutil.rmtree(path)
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Refuses to begin what would not fit.
+
+    Args:
+        folder: Where it will be written; need not exist.
+        needed: Bytes.
+
+    Raises:
+        ResourceError: There is less room than that.
+    """
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise ResourceError(
+            f"{folder}: {needed / 2**20:,.1f} MiB are needed and {free / 2**20:,.1f} MiB are free; "
+            "free some space or write elsewhere"
+        )
+
+
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(part)
+
+
+def _save(state: dict[str, Any], path: Path) -> None:
+    """Like ``torch.save``, which hides behind a RuntimeError why a file could not be written."""
+    with path.open("wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise

@@ -1,0 +1,188 @@
+"""The run folder: what a training run writes before it trains, and what it must still find when it is resumed.
+
+    config.json       what was asked for, plain JSON
+    provenance.json   command, seed, inputs, versions; one entry more each time the run is resumed
+    split.json        the intervals of training, validation and test
+    baseline.npz      Markov counts of the training split
+    checkpoints/ log.csv tensorboard/ model/   written by the training itself
+
+``config.json`` comes first, and whatever else is missing follows from it and the genome, so a run that was killed at
+any moment can be resumed.
+"""
+
+import fcntl
+import json
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dnadiff.config import from_json, to_json
+from dnadiff.data import atomic
+from dnadiff.data.genome import Store
+from dnadiff.data.intervals import total_bp
+from dnadiff.data.splits import Split
+from dnadiff.errors import InputError
+from dnadiff.schema import Config
+
+if TYPE_CHECKING:
+    from dnadiff.recipes.training_plan import Plan
+
+EXTENDS = ("train.steps", "train.minutes")
+"""The settings that may change when a run is resumed."""
+
+CONFIG, PROVENANCE, SPLIT, BASELINE = "config.json", "provenance.json", "split.json", "baseline.npz"
+
+
+def free_folder(out: str | None, genome: str) -> Path:
+    """The folder asked for, or the first free ``runs/NAME-N``.
+
+    Raises:
+        InputError: It exists and is not empty.
+    """
+    if out is None:
+        name = Path(genome).name.removesuffix(".gz").removesuffix(".fa").removesuffix(".fasta").removesuffix(".fna")
+        numbers = (Path("runs") / f"{name}-{n}" for n in range(1, 10**6))
+        return next(folder for folder in numbers if not folder.exists())
+    folder = Path(out)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        begun = f"; dna-diff train --resume {folder} continues it" if (folder / CONFIG).is_file() else ""
+        raise InputError(f"{folder}: exists and is not empty; another -o would work{begun}")
+    return folder
+
+
+def extended(config: Config, overrides: list[str]) -> Config:
+    """The configuration of a run with another end.
+
+    Args:
+        config: What the run was asked for.
+        overrides: ``train.steps=N`` or ``train.minutes=X``.
+
+    Raises:
+        InputError: Another key, or a value that cannot be used.
+    """
+    values = to_json(config)
+    for override in overrides:
+        key, _, text = override.partition("=")
+        if key not in EXTENDS:
+            raise InputError(f"{override}: a resumed run keeps its settings; only {' and '.join(EXTENDS)} may change")
+        try:
+            values["train"][key.removeprefix("train.")] = json.loads(text)
+        except ValueError as error:
+            raise InputError(f"{override}: expected a number or null") from error
+    return from_json(values)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """The run folder is made if it is missing, and nobody else trains in it during the block.
+
+    The lock is a POSIX record lock: the system releases it with the process, and data workers do not inherit it.
+
+    Raises:
+        InputError: Another process trains in it, or it cannot be written to.
+    """
+    with atomic.disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"{folder}: another process is training it; waiting for its end would work") from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def begin(folder: Path, config: Config, store: Store, split: Split, argv: list[str]) -> None:
+    """Writes what is missing of config, provenance, split and baseline.
+
+    Raises:
+        InputError: The place cannot be written to.
+        ResourceError: The disk is full.
+    """
+    from dnadiff.checkpoints.provenance import provenance
+
+    put(folder / CONFIG, to_json(config))
+    if not (folder / PROVENANCE).exists():
+        put(folder / PROVENANCE, provenance(argv, config.seed, {str(config.data.path): store.source_sha256}))
+    if not (folder / SPLIT).exists():
+        put(folder / SPLIT, split.to_json())
+    if not (folder / BASELINE).exists():
+        _count(folder / BASELINE, store, split)
+
+
+def note_resumption(folder: Path, argv: list[str], step: int) -> None:
+    """Adds to the provenance that the run goes on after a step."""
+    facts = facts_of(folder)
+    resumed = [*facts.get("resumed", []), {"command": shlex.join(argv), "step": step}]
+    put(folder / PROVENANCE, {**facts, "resumed": resumed})
+
+
+def facts_of(folder: Path) -> dict[str, Any]:
+    """The provenance of a run.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    return _read(folder / PROVENANCE)
+
+
+def check_genome(folder: Path, store: Store, split: Split) -> None:
+    """Compares the genome and its split with those that the run began with, as far as it got to noting them.
+
+    Raises:
+        InputError: They are others now.
+    """
+    if (folder / PROVENANCE).exists():
+        for path, digest in facts_of(folder).get("inputs", {}).items():
+            if digest != store.source_sha256:
+                raise InputError(
+                    f"{path}: is not the genome that {folder} was trained on (SHA-256 {store.source_sha256[:16]}, "
+                    f"then {digest[:16]}); that one would work"
+                )
+    if (folder / SPLIT).exists() and _read(folder / SPLIT) != json.loads(json.dumps(split.to_json())):
+        raise InputError(
+            f"{folder / SPLIT}: is not the split that config.json describes; the file as it was would work"
+        )
+
+
+def put(path: Path, value: object) -> None:
+    """Writes JSON, whole or not at all.
+
+    Raises:
+        InputError: The place cannot be written to.
+        ResourceError: The disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    with atomic.disk_errors(path):
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+
+def checkpoint_bytes(job: "Plan") -> int:
+    """What a run needs at most on the disk at one time, for its checkpoints and two copies of the model."""
+    n = sum(p.numel() for p in job.denoiser.parameters())
+    return 4 * n * (4 * (job.config.train.keep + 1) + 2)  # float32: weights, average, two moments
+
+
+def _count(path: Path, store: Store, split: Split) -> None:
+    """Counts the training bases once, for the Markov floors of every later evaluation."""
+    from dnadiff.evaluation.markov import MarkovChain, order_for
+
+    codes = (store.codes(interval) for interval in split.train)
+    chain = MarkovChain.fit(codes, order_for(total_bp(split.train)))
+    temporary = path.with_name(f".{path.stem}.tmp.npz")
+    with atomic.disk_errors(path):
+        chain.save(temporary)
+        temporary.replace(path)
+
+
+def _read(path: Path) -> Any:  # noqa: ANN401 (JSON)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read; the file as the run wrote it would work") from error

@@ -1,0 +1,187 @@
+"""What happens around every optimiser step, in this order.
+
+Before it: the ranks agree whether the loss and the gradient are finite, what the step cost, and whether anybody was
+told to stop. A step that is not finite is never taken. After it: log, validation, checkpoint and published model, stop.
+The log is written before the checkpoint that notes its length, and the checkpoint before the process may leave.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+
+from dnadiff.errors import DivergedError
+from dnadiff.evaluation.likelihood import Scores
+from dnadiff.training import ranks
+from dnadiff.training.log import Log
+from dnadiff.training.module import DiffusionModule
+from dnadiff.training.progress import Bar, Clock
+from dnadiff.training.signals import Signals
+from dnadiff.training.validation import HeldOut
+from dnadiff.training.writer import write_checkpoint
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long to train and what to do how often, in optimiser steps.
+
+    Attributes:
+        steps: Last step; None for no limit.
+        minutes: Length of the run, validations included; None for no limit.
+        log: Between lines of the log.
+        validate: Between validations.
+        checkpoint: Between checkpoints; one more comes at the end.
+        keep: Checkpoints kept.
+    """
+
+    steps: int | None
+    minutes: float | None
+    log: int
+    validate: int
+    checkpoint: int
+    keep: int
+
+
+@dataclass
+class Running:
+    """Sums over all ranks and the steps since the last line of the log."""
+
+    nats: float = 0.0
+    count: int = 0
+    empty: int = 0
+
+    @property
+    def bits(self) -> float:
+        """Bits per base; NaN if no base was scored."""
+        return self.nats / self.count / math.log(2) if self.count else math.nan
+
+
+class Steps(pl.Callback):
+    """Guards, logs, validates, saves and stops.
+
+    Args:
+        pace: How often.
+        clip: Largest norm of the gradient; 0 for no clipping.
+        windows: Windows of a step.
+        tokens: Tokens of a step.
+        folder: Run folder.
+        log: Where the first rank writes; None on the others.
+        held_out: What to validate on; None for nothing.
+        clock: Training time.
+        bar: The progress bar.
+        signals: What this process was told.
+        publish: Called on the first rank with the step, while the denoiser carries the averaged weights.
+        state: The checkpoint to continue from; None begins.
+
+    Attributes:
+        held_out_scores: Those of the last validation, if it followed the last step.
+        code: Exit code 130 or 143 if a signal ended the run.
+    """
+
+    def __init__(
+        self, pace: Pace, *, clip: float, windows: int, tokens: int, folder: Path, log: Log | None,
+        held_out: HeldOut | None, clock: Clock, bar: Bar, signals: Signals, publish: Callable[[int], None],
+        state: dict[str, Any] | None,
+    ) -> None:  # fmt: skip
+        self.pace, self.clip, self.windows, self.tokens, self.folder = pace, clip, windows, tokens, folder
+        self.journal, self.held_out, self.clock, self.bar = log, held_out, clock, bar
+        self.signals, self.publish = signals, publish
+        self.held_out_scores: Scores | None = None
+        self.code: int | None = None
+        self._optimizer = state and state["optimizer"]
+        self._running = Running(**state["running"]) if state else Running()
+        self._norm, self._over = 0.0, False
+
+    def on_train_start(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
+        """Restores what Lightning has made by now, and takes the signals back that it has taken."""
+        module.ema.follow()
+        if self._optimizer is not None:
+            trainer.optimizers[0].load_state_dict(self._optimizer)
+            self._optimizer = None
+        self.signals.listen()
+        self.clock.start()
+        self.bar.start()
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, module: DiffusionModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Refuses a step that is not finite, on all ranks; clips the gradient."""
+        gradients = [p.grad for p in module.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        self._norm, tally, told = float(norm), module.tally, self.signals
+        bad = bool(tally.bad) or not math.isfinite(self._norm)
+        votes = (bad, self.clock.over, told.interrupted, told.terminated)
+        nats, count, empty, *votes = ranks.total([tally.nats, tally.count, tally.empty, *map(float, votes)])
+        bad, self._over, interrupted, terminated = (vote > 0 for vote in votes)
+        if bad:
+            raise DivergedError(self._diverged(module))
+        self._running.nats += nats
+        self._running.count += int(count)
+        self._running.empty += int(empty)
+        self.code = 143 if terminated else 130 if interrupted else None
+        if self.clip:
+            torch.nn.utils.clip_grads_with_norm_(module.parameters(), self.clip, norm)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: DiffusionModule, *args: object) -> None:
+        """Everything that follows a step."""
+        if module.micro:
+            return
+        last = self._over or module.step == self.pace.steps
+        self.held_out_scores = None
+        if self.held_out and (last or module.step % self.pace.validate == 0):
+            self.held_out_scores = self.held_out.score(module)
+        self._report(trainer, module)
+        leaving = last or self.code is not None
+        if leaving or module.step % self.pace.checkpoint == 0:
+            self._save(trainer, module)
+        trainer.should_stop = leaving
+
+    def on_exception(self, trainer: pl.Trainer, module: DiffusionModule, error: BaseException) -> None:
+        """Leaves the terminal as it was."""
+        self.bar.stop()
+
+    def on_train_end(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
+        """Leaves the terminal as it was."""
+        self.bar.stop()
+
+    def _report(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
+        step, scores, bits = module.step, self.held_out_scores, self._running.bits
+        values: dict[str, float] = {}
+        if step % self.pace.log == 0:
+            values |= {
+                "lr": trainer.optimizers[0].param_groups[0]["lr"], "grad_norm": self._norm,
+                "train_bits_per_base": bits, "empty_windows": self._running.empty,
+            }  # fmt: skip
+            self._running = Running()
+        if scores:
+            values |= {"valid_bits_per_base": scores.bits_per_base, "valid_standard_error": scores.standard_error}
+        if values and self.journal:
+            counters = {"step": step, "samples": step * self.windows, "tokens": step * self.tokens}
+            self.journal.write(counters | {"seconds": self.clock.seconds} | values)
+        self.bar.move(step, None if math.isnan(bits) else bits, scores and scores.bits_per_base)
+
+    def _save(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
+        if self.journal:
+            state = module.state(trainer.optimizers[0]) | {
+                "seed": module.seed, "running": asdict(self._running), "seconds": self.clock.seconds,
+                "log_bytes": self.journal.size,
+            }  # fmt: skip
+            write_checkpoint(self.folder / "checkpoints", state, self.pace.keep)
+            with module.ema.applied():
+                self.publish(module.step)
+        ranks.wait()
+
+    def _diverged(self, module: DiffusionModule) -> str:
+        numbers = sorted(number for part in ranks.gathered(module.tally.bad) for number in part)
+        what, first = "the loss", module.step * self.windows
+        if not numbers:
+            what, numbers = f"the gradient (norm {self._norm})", [first, first + self.windows - 1]
+        samples = f"{numbers[0]}" if numbers[0] == numbers[-1] else f"{numbers[0]} to {numbers[-1]}"
+        return (
+            f"step {module.step + 1}: {what} is not finite, samples {samples}; no weight was changed and the last "
+            "checkpoint was kept; a smaller optim.lr or a longer optim.warmup_steps would work"
+        )
