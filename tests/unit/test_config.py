@@ -106,7 +106,7 @@ def test_overrides_win_over_the_experiment_in_any_order():
     for overrides in (["experiment=demo", "train.minutes=7"], ["train.minutes=7", "experiment=demo"]):
         config = compose(overrides)
         assert (config.train.minutes, config.model.length) == (7, 256)
-    assert compose(["model=tiny", "experiment=demo"]).model.length == 512
+    assert compose(["model=tiny", "experiment=demo"]).model.hidden_size == 128
 
 
 @pytest.mark.parametrize(
