@@ -5,12 +5,17 @@ every step travel over gloo on the CPU, so the same code serves one process, sev
 A process that trains alone needs none of it, and torch is not even imported here.
 """
 
+import ctypes
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def world() -> int:
@@ -44,6 +49,8 @@ def together() -> Iterator[None]:
     import torch
     import torch.distributed as dist
 
+    if sys.platform == "linux":  # a launcher that is killed leaves nobody behind: its ranks save and leave
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGTERM)
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     yield
     dist.destroy_process_group()  # not after an error: the others may be waiting in a collective call

@@ -16,10 +16,16 @@ _SAME = 1.0  # seconds within which two SIGINTs are one
 
 
 class Signals:
-    """Notes signals inside a ``with`` block."""
+    """Notes signals inside a ``with`` block.
+
+    Attributes:
+        interrupted: SIGINT came to this process.
+        terminated: SIGTERM or SIGUSR1 came to this process.
+        obeyed: The ranks have agreed to stop because one of them was told to; set by who makes them agree.
+    """
 
     def __init__(self) -> None:
-        self.interrupted = self.terminated = False
+        self.interrupted = self.terminated = self.obeyed = False
         self._first = 0.0
         self._before: dict[signal.Signals, Any] = {}
 
@@ -36,7 +42,7 @@ class Signals:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if self.terminated or self.interrupted:  # a launcher tells the others again while this process is leaving
+        if self.obeyed:  # a launcher tells everybody to leave as soon as the first one has
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def _note(self, number: int, frame: FrameType | None) -> None:

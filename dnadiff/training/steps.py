@@ -123,6 +123,7 @@ class Steps(pl.Callback):
         self._running.count += int(count)
         self._running.empty += int(empty)
         self.code = 143 if terminated else 130 if interrupted else None
+        self.signals.obeyed = self.code is not None
         if self.clip:
             torch.nn.utils.clip_grads_with_norm_(module.parameters(), self.clip, norm)
 

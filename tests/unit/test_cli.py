@@ -100,6 +100,20 @@ def refusal(capsys, *words):
         (["train", "a.fa", "b.fa"], "b.fa: a second genome after a.fa; give one, and settings as key=value"),
         (["train", "a.fa", "modle=tiny"], "modle: unknown key; did you mean model?"),
         (["train", "--seed", "3", "seed=4"], "--seed: contradicts seed=; give one of them"),
+        (
+            ["train", "--resume", "run", "g.fa"],
+            "GENOME g.fa: contradicts --resume, which takes it from run; leave it out",
+        ),
+        (
+            ["train", "--resume", "run", "--seed", "0"],
+            "--seed 0: contradicts --resume, which takes it from run; leave it out",
+        ),
+        (["train", "--resume", "run", "-o", "b"], "-o b: contradicts --resume, which takes it from run; leave it out"),
+        (["train", "--resum", "run"], "--resum: unknown to dna-diff train; did you mean --resume?"),
+        (
+            ["train", "--resume", "nowhere"],
+            "nowhere/config.json: cannot be read; a run folder written by dna-diff train would work",
+        ),
         (["config", "list"], "argument action: 'list': did you mean ls? (see dna-diff config --help)"),
         (["config", "ls", "modle"], "modle: no such group of presets; did you mean model?"),
         (["config", "ls", "model", "noise"], "noise: a second group after model; give one"),
@@ -178,6 +192,17 @@ def test_train_hands_over_the_genome_and_the_composed_settings(called):
     assert args == (expected, "g.fa", "run")
     assert kwargs == {"dry_run": True, "quiet": True, "argv": ["dna-diff", *words]}
     assert main(["train"]) == 0 and calls[1][0] == (compose([]), None, None)
+
+
+def test_train_resume_hands_over_the_run_and_its_end(called, monkeypatch):
+    calls = []
+    called("train")
+    monkeypatch.setattr(
+        sys.modules["dnadiff.recipes.train"], "resume", lambda *a, **k: calls.append((a, k)), raising=False
+    )
+    words = ["train", "--resume", "run", "train.steps=9", "-q"]
+    assert main(words) == 0
+    assert calls == [(("run", ["train.steps=9"]), {"dry_run": False, "quiet": True, "argv": ["dna-diff", *words]})]
 
 
 def test_sample_hands_over_its_flags(called):
