@@ -18,6 +18,7 @@ import json
 import os
 import platform
 import random
+import re
 import resource
 import shutil
 import signal
@@ -153,7 +154,7 @@ class Fault:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def faults(folder: Path, points: int, temporary: list[str]) -> dict:
+def faults(folder: Path, points: int, temporary: dict[str, str]) -> dict:
     """kill -9 at points inside the writing of the second checkpoint, for each place of temporary files."""
     settings = DISTURBED | {"train.steps": 9, "train.checkpoint_every": 3, "data.workers": 0}
     genome, reference, listing = write_genome(folder / "g.fa"), folder / "reference", folder / "operations"
@@ -165,19 +166,19 @@ def faults(folder: Path, points: int, temporary: list[str]) -> dict:
     chosen = sorted({1 + round(i * (len(second) - 1) / (points - 2)) for i in range(points - 1)})
     size = (reference / "checkpoints" / "step-9" / "state.pt").stat().st_size
     outcomes = []
-    for place in temporary:
+    for name, place in temporary.items():
         for point in [*chosen, "half of state.pt"]:
             run = folder / f"run-{len(outcomes)}"
             act = training(genome, run, settings)
             if isinstance(point, int):
                 code = finished(_faulty(act, Fault(run, 6, point, listing), place), folder)
-                where = second[point - 1]
+                where = re.sub(r"tmp-(old-)?\d+", r"tmp-\1PID", second[point - 1])
             else:
                 code, where = finished(_limited(training(genome, run, settings), run, size // 2), folder), point
             before = newest_state(run / "checkpoints", lambda line: None)
             resumed = finished(act, folder)
             outcomes.append({
-                "tmpdir": place, "at": where, "killed": code < 0, "checkpoint_left": before and before["step"],
+                "temporary_files": name, "at": where, "killed": code < 0, "checkpoint_left": before and before["step"],
                 "resumed": resumed == 0, "same_weights": weights_hash(run) == weights_hash(reference),
                 "differing_log_lines": differing_lines(run, reference),
                 "leftovers": [p.name for p in run.rglob(".*") if p.name != ".lock"],
@@ -248,7 +249,7 @@ def chaos(only: list[str]) -> dict:
 
     parts: dict[str, Callable[[Path], dict]] = {
         "kills": lambda folder: kills(folder, 20, 300),
-        "faults": lambda folder: faults(folder, 8, [str(folder), "/dev/shm"]),
+        "faults": lambda folder: faults(folder, 8, {"same file system": str(folder), "memory": "/dev/shm"}),
         "damage": lambda folder: damage(folder, 200, 50),
         "signals": all_signals,
     }

@@ -160,6 +160,7 @@ def put(path: Path, value: object) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     with atomic.disk_errors(path):
         temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        atomic.sync(temporary)
         temporary.replace(path)
 
 
@@ -178,6 +179,7 @@ def _count(path: Path, store: Store, split: Split) -> None:
     temporary = path.with_name(f".{path.stem}.tmp.npz")
     with atomic.disk_errors(path):
         chain.save(temporary)
+        atomic.sync(temporary)
         temporary.replace(path)
 
 

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Callable
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def fit(
     clock = Clock(pace.minutes, state["seconds"] if state else 0.0)
     log = Log(folder, state["log_bytes"] if state else 0, first) if ranks.rank() == 0 else None
     bar = Bar(data.tokens, first, pace.steps, clock, quiet)
-    with Signals() as signals:
+    with Signals() as signals, nullcontext() if log is None else closing(log):
         steps = Steps(
             pace, clip=clip, windows=data.batch_size, tokens=data.tokens, folder=folder, log=log, held_out=held_out,
             clock=clock, bar=bar, signals=signals, publish=publish, state=state,
@@ -88,12 +89,10 @@ def fit(
         elif log:  # the run is complete; its model may have missed the last checkpoint
             with module.ema.applied():
                 publish(first)
-        if log:
-            log.close()
-        held_out_scores = steps.held_out_scores
-        if held_out and not held_out_scores and steps.code is None:
-            held_out_scores = held_out.score(module)
-    return Outcome(module.step, held_out_scores, steps.code)
+        scores = steps.held_out_scores
+        if held_out and not scores and steps.code is None:
+            scores = held_out.score(module)
+    return Outcome(module.step, scores, steps.code)
 
 
 def _run(module: DiffusionModule, data: Windows, steps: Steps, precision: str) -> None:
@@ -118,11 +117,9 @@ def _run(module: DiffusionModule, data: Windows, steps: Steps, precision: str) -
         )
         try:
             trainer.fit(module, data)
-        except SystemExit:  # how Lightning leaves after a signal; if one was heard in time, the work is saved
-            if steps.signals.interrupted and steps.code is None:
+        except SystemExit:  # how Lightning leaves, whatever the signal
+            if not steps.saved:
                 raise KeyboardInterrupt from None
-            if steps.code is None:
-                raise
 
 
 def _restore(module: DiffusionModule, state: dict[str, Any], folder: Path) -> None:

@@ -79,7 +79,8 @@ class Steps(pl.Callback):
 
     Attributes:
         held_out_scores: Those of the last validation, if it followed the last step.
-        code: Exit code 130 or 143 if a signal ended the run.
+        code: Exit code 130 or 143 if a signal is ending the run.
+        saved: The last step is on the disk.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Steps(pl.Callback):
         self.signals, self.publish = signals, publish
         self.held_out_scores: Scores | None = None
         self.code: int | None = None
+        self.saved = False
         self._optimizer = state and state["optimizer"]
         self._running = Running(**state["running"]) if state else Running()
         self._norm, self._over = 0.0, False
@@ -139,7 +141,7 @@ class Steps(pl.Callback):
         leaving = last or self.code is not None
         if leaving or module.step % self.pace.checkpoint == 0:
             self._save(trainer, module)
-        trainer.should_stop = leaving
+        trainer.should_stop = self.saved = leaving
 
     def on_exception(self, trainer: pl.Trainer, module: DiffusionModule, error: BaseException) -> None:
         """Leaves the terminal as it was."""
@@ -178,10 +180,10 @@ class Steps(pl.Callback):
 
     def _diverged(self, module: DiffusionModule) -> str:
         numbers = sorted(number for part in ranks.gathered(module.tally.bad) for number in part)
-        what, first = "the loss", module.step * self.windows
-        if not numbers:
-            what, numbers = f"the gradient (norm {self._norm})", [first, first + self.windows - 1]
-        samples = f"{numbers[0]}" if numbers[0] == numbers[-1] else f"{numbers[0]} to {numbers[-1]}"
+        first = module.step * self.windows
+        what, samples = f"the gradient (norm {self._norm})", f"{first} to {first + self.windows - 1}"
+        if numbers:
+            what, samples = "the loss", ", ".join(map(str, numbers[:5])) + " ..." * (len(numbers) > 5)
         return (
             f"step {module.step + 1}: {what} is not finite, samples {samples}; no weight was changed and the last "
             "checkpoint was kept; a smaller optim.lr or a longer optim.warmup_steps would work"

@@ -190,7 +190,7 @@ def test_random_kills_leave_no_trace(tmp_path):
 
 
 def test_faults_inside_the_checkpoint_write_leave_a_whole_checkpoint(tmp_path):
-    result = chaos.faults(tmp_path, 4, ["/dev/shm"])
+    result = chaos.faults(tmp_path, 4, {"memory": "/dev/shm"})
     assert result["survived"] == result["faults"] == 4, result
 
 
