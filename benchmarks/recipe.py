@@ -25,10 +25,9 @@ SIDES = {
 
 def measured(name: str, steps: int, seed: int) -> dict:
     """Held-out bits per base of one side after ``steps`` steps of 8,192 bases, and the seconds they took."""
-    overrides = [
-        "data=ecoli", f"data.path={ECOLI}", "model=tiny", "optim=short", "optim.schedule=cosine",
-        f"train.steps={steps}", f"train.val_every={steps}", f"seed={seed}", *SIDES[name],
-    ]  # fmt: skip
+    length = [f"train.steps={steps}", f"train.val_every={steps}", f"seed={seed}"]
+    overrides = ["data=ecoli", f"data.path={ECOLI}", "model=tiny", "optim=short", "optim.schedule=cosine", *length]
+    overrides += SIDES[name]
     with tempfile.TemporaryDirectory() as folder:
         run = str(train(compose(overrides), out=f"{folder}/run", quiet=True))
         row = evaluate(run, out=f"{folder}/report.json", samples=2, seed=1, quiet=True)["rows"][0]

@@ -106,7 +106,7 @@ def test_overrides_win_over_the_experiment_in_any_order():
     for overrides in (["experiment=demo", "train.minutes=7"], ["train.minutes=7", "experiment=demo"]):
         config = compose(overrides)
         assert (config.train.minutes, config.model.length) == (7, 256)
-    assert compose(["model=tiny", "experiment=demo"]).model.length == 512
+    assert compose(["model=tiny", "experiment=demo"]).model.hidden_size == 128
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_numbers_and_switches_have_their_types():
         ("optim.betas=[0.9]", "optim.betas=[0.9]: give two numbers from 0 to below 1, such as [0.9,0.999]"),
         ("optim.betas=3", "optim.betas=3: expected a list of numbers, such as [0.9,0.999]"),
         ("optim.ema=1", "optim.ema=1.0: give a decay from 0 to below 1, such as 0.9999"),
-        ("optim.accumulate=3", "optim.accumulate=3: does not divide optim.batch_size=16"),
+        ("optim.accumulate=3", "optim.accumulate=3: does not divide optim.batch_size=32"),
         ("optim.schedule=cosine", "optim.schedule=cosine: decays until the last step; give train.steps"),
         ("seed=1.5", "seed=1.5: expected a whole number"),
         ("seed=true", "seed=true: expected a whole number"),
@@ -165,10 +165,10 @@ def test_numbers_and_switches_have_their_types():
         ("time_conditioning=maybe", "time_conditioning=maybe: expected true or false"),
         ("model.length=0", "model.length=0: give a finite number at least 1"),
         ("model.length=512.5", "model.length=512.5: expected a whole number"),
-        ("model.hidden_size=130", "model.hidden_size=130: is not a multiple of model.n_heads=4"),
+        ("model.hidden_size=129", "model.hidden_size=129: is not a multiple of model.n_heads=2"),
         (
-            "model.hidden_size=100",
-            "model.hidden_size=100: leaves heads 25 wide with model.n_heads=4; the rotary positions need an even width",
+            "model.hidden_size=102",
+            "model.hidden_size=102: leaves heads 51 wide with model.n_heads=2; the rotary positions need an even width",
         ),
         ("model.stem=4", "model.stem=4: is centred on a base, so its width is odd; 0 is none"),
         ("model.dropout=1", "model.dropout=1.0: give a finite number at least 0 and at most 0.999"),
@@ -177,7 +177,7 @@ def test_numbers_and_switches_have_their_types():
         ("data.split=bed", "data.split=bed: no BED file; give data.bed=FILE"),
         ("data.extend=true", "data.extend=true: lengthens the intervals of a BED file; give data.bed=FILE"),
         ("data.valid=chr1", "data.valid and data.test: one is empty; name contigs for both"),
-        ("data.gap=100", "data.gap=100: is shorter than a window; give at least 512"),
+        ("data.gap=100", "data.gap=100: is shorter than a window; give at least 256"),
         (
             "data.test_fraction=0.95",
             "data.valid_fraction + data.test_fraction = 1: nothing left to train on; give less than 1",
