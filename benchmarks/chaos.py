@@ -48,10 +48,14 @@ def words(settings: dict) -> list[str]:
     return [f"{key}={value}" for key, value in settings.items()]
 
 
+_running: set[int] = set()
+
+
 def child(action: Callable[[], int], stderr: Path) -> int:
     """The pid of a forked process that does something and exits with its code."""
     pid = os.fork()
     if pid:
+        _running.add(pid)
         return pid
     code = 1
     try:
@@ -68,10 +72,24 @@ def ended(pid: int, seconds: float) -> int | None:
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
+            _running.discard(pid)
             return os.waitstatus_to_exitcode(status)
         if time.monotonic() > end:
             return None
         time.sleep(0.005)
+
+
+def kill(pid: int) -> None:
+    """kill -9 a child."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    _running.discard(pid)
+
+
+def kill_all() -> None:
+    """kill -9 whoever still runs."""
+    for pid in list(_running):
+        kill(pid)
 
 
 def finished(action: Callable[[], int], folder: Path, seconds: float = 600) -> int:
@@ -114,8 +132,7 @@ def kills(folder: Path, n: int, steps: int, seed: int = 0) -> dict:
         left_alone = len(landed) == n
         moment = 600 if left_alone else rng.uniform(0.2 * (length - trained), length - trained + 4 * trained / n)
         if ended(pid, moment) is None:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            kill(pid)
             saved = checkpoints(run / "checkpoints")
             landed.append(int(saved[-1].name.removeprefix("step-")) if saved else 0)
             continue
@@ -159,7 +176,7 @@ def faults(folder: Path, points: int | None, temporary: dict[str, str]) -> dict:
     settings = DISTURBED | {"train.steps": 9, "train.checkpoint_every": 3, "data.workers": 0}
     genome, reference, listing = write_genome(folder / "g.fa"), folder / "reference", folder / "operations"
     finished(_faulty(training(genome, reference, settings), Fault(reference, 6, 0, listing)), folder)
-    # The last operations are those of the third checkpoint: the second one's begin where its name first appears.
+    # Listed from the second checkpoint on; its operations end before the third one is begun.
     operations = listing.read_text().splitlines()
     second = operations[: next(i for i, line in enumerate(operations) if "step-9.tmp" in line)]
     second = second[: 1 + max(i for i, line in enumerate(second) if "model" in line)]

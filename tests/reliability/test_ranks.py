@@ -17,6 +17,12 @@ from tests.runs import SETTINGS, log_of, write_genome
 FINE = SETTINGS | {"train.steps": 5, "train.checkpoint_every": 1, "train.keep": 9, "train.log_every": 99}
 
 
+@pytest.fixture(autouse=True)
+def _no_child_outlives_its_test():
+    yield
+    chaos.kill_all()
+
+
 @pytest.fixture
 def genome(tmp_path, monkeypatch):
     monkeypatch.setenv("DNADIFF_CACHE", str(tmp_path / "cache"))
