@@ -3,8 +3,8 @@
     kills     kill -9 at random moments of a training with dropout, average, data workers and accumulation, each time
               resumed; the final weights must equal those of a run that nobody disturbed, and so must every line of the
               log but for the seconds
-    faults    kill -9 at points inside the writing of a checkpoint and its model, with temporary files on the same and
-              on another file system; the run must resume to the same weights
+    faults    kill -9 before every file operation of the writing of a checkpoint and its model, and in the middle of a
+              file, with temporary files on the same and on another file system; the run must resume to the same weights
     damage    single flipped bits and truncations of checkpoints and model folders; each must be refused
     signals   of benchmarks/chaos_signals.py
 
@@ -154,8 +154,8 @@ class Fault:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def faults(folder: Path, points: int, temporary: dict[str, str]) -> dict:
-    """kill -9 at points inside the writing of the second checkpoint, for each place of temporary files."""
+def faults(folder: Path, points: int | None, temporary: dict[str, str]) -> dict:
+    """kill -9 inside the writing of the second checkpoint: at some file operations, or all, and in mid-file."""
     settings = DISTURBED | {"train.steps": 9, "train.checkpoint_every": 3, "data.workers": 0}
     genome, reference, listing = write_genome(folder / "g.fa"), folder / "reference", folder / "operations"
     finished(_faulty(training(genome, reference, settings), Fault(reference, 6, 0, listing)), folder)
@@ -163,6 +163,7 @@ def faults(folder: Path, points: int, temporary: dict[str, str]) -> dict:
     operations = listing.read_text().splitlines()
     second = operations[: next(i for i, line in enumerate(operations) if "step-9.tmp" in line)]
     second = second[: 1 + max(i for i, line in enumerate(second) if "model" in line)]
+    points = points or len(second) + 1
     chosen = sorted({1 + round(i * (len(second) - 1) / (points - 2)) for i in range(points - 1)})
     size = (reference / "checkpoints" / "step-9" / "state.pt").stat().st_size
     outcomes = []
@@ -249,7 +250,7 @@ def chaos(only: list[str]) -> dict:
 
     parts: dict[str, Callable[[Path], dict]] = {
         "kills": lambda folder: kills(folder, 20, 300),
-        "faults": lambda folder: faults(folder, 8, {"same file system": str(folder), "memory": "/dev/shm"}),
+        "faults": lambda folder: faults(folder, None, {"same file system": str(folder), "memory": "/dev/shm"}),
         "damage": lambda folder: damage(folder, 200, 50),
         "signals": all_signals,
     }

@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "mutations.json"
-COPIED = ("dnadiff", "tests", "configs", "pyproject.toml")
+COPIED = ("dnadiff", "tests", "configs", "benchmarks", "pyproject.toml")
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,118 @@ FAULTS = (
         "if sha256(path) != sums[name]:",
         "if False:",
         ("tests/unit/test_model_folder.py",),
+    ),
+    Fault(
+        "the average kept without warm-up",
+        "dnadiff/training/ema.py",
+        "decay = min(self.decay, (1 + self.updates) / (10 + self.updates))",
+        "decay = self.decay",
+        ("tests/unit/test_training_ema.py",),
+    ),
+    Fault(
+        "raw weights not given back",
+        "dnadiff/training/ema.py",
+        "            _copy(raw, self._live)",
+        "            pass",
+        ("tests/unit/test_training_ema.py",),
+    ),
+    Fault(
+        "Muon without its scale",
+        "dnadiff/training/muon.py",
+        'alpha=-group["lr"] * _scale(shape)',
+        'alpha=-group["lr"]',
+        ("tests/unit/test_training_optim.py",),
+    ),
+    Fault(
+        "ranks reading the same samples",
+        "dnadiff/training/datamodule.py",
+        "begin = self.first_step * self.batch_size + self.rank * self.micro",
+        "begin = self.first_step * self.batch_size",
+        ("tests/unit/test_training_data.py",),
+    ),
+    Fault(
+        "the loss normalised by valid tokens",
+        "dnadiff/training/module.py",
+        'loss.nll * batch["weight"], 0.0).sum() / loss.nll.numel()',
+        'loss.nll * batch["weight"], 0.0).sum() / loss.valid.sum()',
+        ("tests/unit/test_training_module.py",),
+    ),
+    Fault(
+        "dropout not keyed by the step",
+        "dnadiff/training/module.py",
+        'key64("dropout", self.seed, self.step, ranks.rank(), self.micro)',
+        'key64("dropout", self.seed, ranks.rank(), self.micro)',
+        ("tests/unit/test_training_module.py",),
+    ),
+    Fault(
+        "a step taken although it is not finite",
+        "dnadiff/training/steps.py",
+        "        if bad:\n",
+        "        if False:\n",
+        ("tests/unit/test_training_steps.py",),
+    ),
+    Fault(
+        "raw weights validated",
+        "dnadiff/training/validation.py",
+        "with module.ema.applied():",
+        'with __import__("contextlib").nullcontext():',
+        ("tests/unit/test_training_steps.py",),
+    ),
+    Fault(
+        "no validation at the end",
+        "dnadiff/training/steps.py",
+        "if self.held_out and (last or module.step % self.pace.validate == 0):",
+        "if self.held_out and module.step % self.pace.validate == 0:",
+        ("tests/unit/test_training_steps.py",),
+    ),
+    Fault(
+        "a full disk not told apart",
+        "dnadiff/training/writer.py",
+        "if isinstance(error.__context__, OSError):",
+        "if False:",
+        ("tests/unit/test_training_writer.py",),
+    ),
+    Fault(
+        "the optimiser not restored",
+        "dnadiff/training/steps.py",
+        "trainer.optimizers[0].load_state_dict(self._optimizer)",
+        "pass",
+        ("tests/reliability/test_resume.py",),
+    ),
+    Fault(
+        "the average not restored",
+        "dnadiff/training/module.py",
+        '        self.ema.load_state_dict(state["ema"])\n',
+        "",
+        ("tests/reliability/test_resume.py",),
+    ),
+    Fault(
+        "sums of the log not restored",
+        "dnadiff/training/steps.py",
+        'Running(**state["running"]) if state else Running()',
+        "Running()",
+        ("tests/reliability/test_resume.py",),
+    ),
+    Fault(
+        "the log not cut back",
+        "dnadiff/training/log.py",
+        "            file.truncate(size)\n",
+        "            pass\n",
+        ("tests/reliability/test_resume.py",),
+    ),
+    Fault(
+        "a checkpoint written in place",
+        "dnadiff/training/writer.py",
+        "with atomic.new_folder(folder / f\"step-{state['step']}\", replace=True) as new:",
+        "(new := folder / f\"step-{state['step']}\").mkdir(parents=True, exist_ok=True)\n    if True:",
+        ("tests/reliability/test_resume.py",),
+    ),
+    Fault(
+        "a signal heard by one rank only",
+        "dnadiff/training/ranks.py",
+        "    dist.all_reduce(sums)\n",
+        "",
+        ("tests/reliability/test_ranks.py",),
     ),
 )
 

@@ -164,10 +164,12 @@ def put(path: Path, value: object) -> None:
         temporary.replace(path)
 
 
-def checkpoint_bytes(job: "Plan") -> int:
-    """What a run needs at most on the disk at one time, for its checkpoints and two copies of the model."""
+def room_needed(folder: Path, job: "Plan") -> int:
+    """Bytes that a run will at most add to its folder: checkpoints, and a copy of the model while it is replaced."""
     n = sum(p.numel() for p in job.denoiser.parameters())
-    return 4 * n * (4 * (job.config.train.keep + 1) + 2)  # float32: weights, average, two moments
+    there = len(list(folder.glob("checkpoints/step-*")))
+    more = max(1, job.config.train.keep + 1 - there)
+    return 4 * n * (4 * more + 2)  # float32: weights, average, two moments
 
 
 def _count(path: Path, store: Store, split: Split) -> None:

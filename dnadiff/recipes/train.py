@@ -135,7 +135,7 @@ def _begun(folder: Path, job: "Plan", store: Store, split: Split, argv: list[str
         return
     from dnadiff.training.writer import check_space
 
-    check_space(folder, run_folder.checkpoint_bytes(job))
+    check_space(folder, run_folder.room_needed(folder, job))
     with run_folder.alone(folder):
         run_folder.begin(folder, job.config, store, split, argv)
         ranks.wait()

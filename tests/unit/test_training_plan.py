@@ -74,7 +74,7 @@ def test_only_one_process_trains_in_a_folder(tmp_path):
 
 
 def test_too_small_a_disk_is_told_before_training(genome, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_folder, "checkpoint_bytes", lambda job: 1 << 60)
+    monkeypatch.setattr(run_folder, "room_needed", lambda folder, job: 1 << 60)
     with pytest.raises(ResourceError, match=r"run: 1,099,511,627,776\.0 MiB are needed"):
         train(settings(), genome, str(tmp_path / "run"), quiet=True)
     assert not (tmp_path / "run").exists()

@@ -14,7 +14,7 @@ from tests.tiny import SPEC
 
 
 def state(step):
-    return {"step": step, "denoiser": {"w": torch.full((1000,), float(step))}, "log_bytes": 3}
+    return {"step": step, "denoiser": {"w": torch.full((50_000,), float(step))}, "log_bytes": 3}
 
 
 @pytest.fixture
@@ -24,11 +24,11 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.fixture
-def small_files():
-    """No file may grow beyond 2,000 bytes: to a writer, a full disk."""
+@pytest.fixture(params=[2_000, 100_000])
+def small_files(request):
+    """No file may grow beyond a size: to a writer, a disk that is full before or in the middle of a tensor."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (request.param, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
@@ -36,7 +36,7 @@ def small_files():
 def test_the_newest_are_kept_and_read_back(folder):
     assert [path.name for path in checkpoints(folder)] == ["step-9", "step-10"]
     read = newest_state(folder, print)
-    assert read["step"] == 10 and torch.equal(read["denoiser"]["w"], torch.full((1000,), 10.0))
+    assert read["step"] == 10 and torch.equal(read["denoiser"]["w"], torch.full((50_000,), 10.0))
     assert not list(folder.glob(".*"))
 
 
@@ -90,14 +90,15 @@ def test_a_full_disk_keeps_the_previous_checkpoint(folder, small_files):
 
 
 def test_a_model_on_a_full_disk_is_a_matter_of_resources(tmp_path, small_files):
+    spec = {**SPEC, "backbone": {**SPEC["backbone"], "hidden_size": 64}}
     with pytest.raises(ResourceError, match="model: cannot be written"):
-        save_model(tmp_path / "model", build_denoiser(SPEC), NucleotideTokenizer(), SPEC, {})
+        save_model(tmp_path / "model", build_denoiser(spec), NucleotideTokenizer(), spec, {})
     assert not (tmp_path / "model").exists()
 
 
 def test_too_little_room_is_told_before_anything_is_written(folder, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))
-    with pytest.raises(ResourceError, match=r"0\.0 MiB are needed and 0\.0 MiB are free"):
+    with pytest.raises(ResourceError, match=r"0\.2 MiB are needed and 0\.0 MiB are free"):
         write_checkpoint(folder, state(11), keep=2)
     with pytest.raises(ResourceError, match="free some space"):
         check_space(folder / "not" / "there", 2)
