@@ -93,7 +93,9 @@ def _device() -> None:
     """Prints what there is to compute with."""
     import torch
 
-    flags = _processor_flags()
+    from dnadiff.training.hardware import compiler, processor_flags
+
+    flags = processor_flags()
     _line("processor", f"{os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}")
     _line("threads", torch.get_num_threads())
     known = {"amx_bf16": "AMX (fast)", "avx512_bf16": "AVX-512 (fast)"}
@@ -104,18 +106,7 @@ def _device() -> None:
     if not torch.cuda.is_available():
         _line("gpu", "none")
     _line("attention", ", ".join(_attention(torch.cuda.is_available())))
-    names = (os.environ.get("CXX"), "c++", "g++", "clang++")
-    compiler = next((path for name in names if name and (path := shutil.which(name))), None)
-    _line("C++ compiler", compiler or "none: compile=auto will not compile")
-
-
-def _processor_flags() -> set[str]:
-    """The features that Linux reports of the processor; empty elsewhere."""
-    info = Path("/proc/cpuinfo")
-    if not info.exists():
-        return set()
-    flags = next((line for line in info.read_text().splitlines() if line.startswith("flags")), "")
-    return set(flags.partition(":")[2].split())
+    _line("C++ compiler", compiler() or "none: compile=true cannot be honoured on a CPU")
 
 
 def _attention(gpu: bool) -> list[str]:
