@@ -9,6 +9,7 @@ from dnadiff.diffusion.ideal import IdealDenoiser
 from dnadiff.diffusion.objective import Batch, MaskedNELBO, Noised, Objective, TokenLoss
 from dnadiff.diffusion.parameterization import Parameterization, Subs
 from dnadiff.diffusion.process import AbsorbingProcess
+from dnadiff.diffusion.restricted import Rule, restricted
 from dnadiff.diffusion.sampler import SAMPLERS, Ancestral, FirstHitting, Sampler
 from dnadiff.diffusion.schedule import (
     SCHEDULES,
@@ -39,7 +40,9 @@ __all__ = [
     "Noised",
     "Objective",
     "Parameterization",
+    "Rule",
     "Sampler",
     "Subs",
     "TokenLoss",
+    "restricted",
 ]
