@@ -122,7 +122,7 @@ def parse_motif(letters: str) -> Motif:
     except ValueError as error:
         raise InputError(f"--avoid {letters}: {error}") from error
     if not len(sets) or (sets == 15).all():
-        raise InputError(f"--avoid {letters!r}: is in every sequence; a motif such as GGTCTC or GANTC would work")
+        raise InputError(f"--avoid {letters}: is in every sequence; a motif such as GGTCTC or GANTC would work")
     return Motif(letters.upper(), letters_of(sets))
 
 
@@ -138,8 +138,9 @@ def sites_of(names: Sequence[str]) -> tuple[Motif, ...]:
     unknown = [name for name in names if name not in known]
     if unknown:
         lower = {name.lower(): name for name in known}
-        near = get_close_matches(unknown[0].lower(), lower, n=1)
-        hint = f"did you mean {lower[near[0]]}?" if near else "names of REBASE such as EcoRI, BsaI or BsmBI would work"
+        word = unknown[0].lower()
+        near = sorted(lower[name] for name in ([word] if word in lower else get_close_matches(word, lower)))
+        hint = f"did you mean {' or '.join(near)}?" if near else "names of REBASE such as EcoRI or BsaI would work"
         raise InputError(f"--avoid-sites {unknown[0]}: no such enzyme; {hint}")
     return tuple(Motif(f"{name} ({site})", site) for name in names for site in known[name].split("|"))
 
@@ -218,7 +219,7 @@ def _gc_windows(sequence: str, gc: GcRange) -> list[Violation]:
     many, known = (total[window:] - total[:-window] for total in sums)
     out: list[Violation] = []
     for start in np.flatnonzero(((many < low) | (many > high)) & (known == window)).tolist():
-        if out and start <= out[-1].end:
+        if out and start < out[-1].end:
             out[-1] = Violation(out[-1].start, start + window, out[-1].what)
         else:
             out.append(Violation(start, start + window, f"{many[start]} G or C in {window} bases"))
