@@ -108,6 +108,7 @@ class Words:
         self._all = (1 << len(self._steps)) - 1
         self._image = lru_cache(1 << 16)(self._image_of)  # few sets of states occur, again and again
         self._preimage = lru_cache(1 << 16)(self._preimage_of)
+        self._ways = lru_cache(None)(self._ways_of)
 
     def fitting(self, sets: Sequence[int], at: Sequence[int]) -> list[int]:
         """The bases at positions ``at`` (M,) that leave a completion of ``sets`` (L,); none, 0, where there is none."""
@@ -129,21 +130,31 @@ class Words:
 
     def _image_of(self, states: int, letter: int) -> int:
         """States (bits of a number) that one base of a set leads to."""
-        out = 0
-        for state, step in enumerate(self._steps):
-            if states >> state & 1:
-                for bit in range(4):
-                    if letter >> bit & 1 and step[bit] >= 0:
-                        out |= 1 << step[bit]
-        return out
+        return _union(self._ways(letter)[0], states)
 
     def _preimage_of(self, states: int, letter: int) -> int:
         """States from which one base of a set leads to some states."""
-        out = 0
+        return _union(self._ways(letter)[1], states)
+
+    def _ways_of(self, letter: int) -> tuple[list[int], list[int]]:
+        """The states that a set of bases leads to from each state, and those from which it leads to each."""
+        to, back = [0] * len(self._steps), [0] * len(self._steps)
         for state, step in enumerate(self._steps):
-            if any(letter >> bit & 1 and step[bit] >= 0 and states >> step[bit] & 1 for bit in range(4)):
-                out |= 1 << state
-        return out
+            for bit in range(4):
+                if letter >> bit & 1 and step[bit] >= 0:
+                    to[state] |= 1 << step[bit]
+                    back[step[bit]] |= 1 << state
+        return to, back
+
+
+def _union(table: Sequence[int], states: int) -> int:
+    """The entries of some states (bits of a number) taken together."""
+    out = 0
+    while states:
+        last = states & -states
+        out |= table[last.bit_length() - 1]
+        states ^= last
+    return out
 
 
 def _automaton(words: Sequence[tuple[int, ...]]) -> list[list[int]]:
