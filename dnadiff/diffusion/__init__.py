@@ -10,7 +10,7 @@ from dnadiff.diffusion.next_token_objective import NextTokenNLL
 from dnadiff.diffusion.objective import Batch, MaskedNELBO, Noised, Objective, TokenLoss
 from dnadiff.diffusion.parameterization import NextToken, Parameterization, Subs
 from dnadiff.diffusion.process import AbsorbingProcess
-from dnadiff.diffusion.sampler import SAMPLERS, Ancestral, FirstHitting, Sampler
+from dnadiff.diffusion.sampler import Ancestral, FirstHitting, Sampler
 from dnadiff.diffusion.schedule import (
     SCHEDULES,
     Cosine,
@@ -20,9 +20,9 @@ from dnadiff.diffusion.schedule import (
     LogLinear,
     NoiseSchedule,
 )
+from dnadiff.diffusion.truncation import Truncation
 
 __all__ = [
-    "SAMPLERS",
     "SCHEDULES",
     "AbsorbingProcess",
     "Ancestral",
@@ -46,4 +46,5 @@ __all__ = [
     "Sampler",
     "Subs",
     "TokenLoss",
+    "Truncation",
 ]
