@@ -12,7 +12,7 @@ from dnadiff.diffusion.next_token_objective import NextTokenNLL
 from dnadiff.diffusion.objective import Batch, MaskedNELBO, Noised, Objective, TokenLoss
 from dnadiff.diffusion.parameterization import D3PM, NextToken, Parameterization, Sedd, Subs
 from dnadiff.diffusion.process import AbsorbingProcess, Process, UniformProcess
-from dnadiff.diffusion.sampler import SAMPLERS, Ancestral, FirstHitting, Sampler
+from dnadiff.diffusion.sampler import Ancestral, FirstHitting, Sampler
 from dnadiff.diffusion.schedule import (
     SCHEDULES,
     Cosine,
@@ -27,11 +27,11 @@ from dnadiff.diffusion.schedule import (
     SquareRoot,
 )
 from dnadiff.diffusion.score_objective import ScoreEntropy
+from dnadiff.diffusion.truncation import Truncation
 from dnadiff.diffusion.uniform_objective import UniformNELBO
 
 __all__ = [
     "D3PM",
-    "SAMPLERS",
     "SCHEDULES",
     "AbsorbingProcess",
     "Ancestral",
@@ -64,6 +64,7 @@ __all__ = [
     "SquareRoot",
     "Subs",
     "TokenLoss",
+    "Truncation",
     "UniformNELBO",
     "UniformProcess",
 ]
