@@ -5,11 +5,14 @@ schedule says how tokens are corrupted; an objective is a bound on -log p(x_0); 
 """
 
 from dnadiff.diffusion.denoiser import Denoiser
+from dnadiff.diffusion.guidance import classifier_free
 from dnadiff.diffusion.ideal import IdealDenoiser, IdealNextToken
 from dnadiff.diffusion.next_token_objective import NextTokenNLL
+from dnadiff.diffusion.next_token_sampler import Autoregressive
 from dnadiff.diffusion.objective import Batch, MaskedNELBO, Noised, Objective, TokenLoss
 from dnadiff.diffusion.parameterization import NextToken, Parameterization, Subs
 from dnadiff.diffusion.process import AbsorbingProcess
+from dnadiff.diffusion.remasking import Loop, ReMDM
 from dnadiff.diffusion.sampler import Ancestral, FirstHitting, Sampler
 from dnadiff.diffusion.schedule import (
     SCHEDULES,
@@ -20,12 +23,14 @@ from dnadiff.diffusion.schedule import (
     LogLinear,
     NoiseSchedule,
 )
+from dnadiff.diffusion.sliding import Sliding
 from dnadiff.diffusion.truncation import Truncation
 
 __all__ = [
     "SCHEDULES",
     "AbsorbingProcess",
     "Ancestral",
+    "Autoregressive",
     "Batch",
     "Cosine",
     "CosineSquared",
@@ -36,6 +41,7 @@ __all__ = [
     "IdealNextToken",
     "Linear",
     "LogLinear",
+    "Loop",
     "MaskedNELBO",
     "NextToken",
     "NextTokenNLL",
@@ -43,8 +49,11 @@ __all__ = [
     "Noised",
     "Objective",
     "Parameterization",
+    "ReMDM",
     "Sampler",
+    "Sliding",
     "Subs",
     "TokenLoss",
     "Truncation",
+    "classifier_free",
 ]
