@@ -5,9 +5,10 @@ schedule says how tokens are corrupted; an objective is a bound on -log p(x_0); 
 """
 
 from dnadiff.diffusion.denoiser import Denoiser
-from dnadiff.diffusion.ideal import IdealDenoiser
+from dnadiff.diffusion.ideal import IdealDenoiser, IdealNextToken
+from dnadiff.diffusion.next_token_objective import NextTokenNLL
 from dnadiff.diffusion.objective import Batch, MaskedNELBO, Noised, Objective, TokenLoss
-from dnadiff.diffusion.parameterization import Parameterization, Subs
+from dnadiff.diffusion.parameterization import NextToken, Parameterization, Subs
 from dnadiff.diffusion.process import AbsorbingProcess
 from dnadiff.diffusion.sampler import SAMPLERS, Ancestral, FirstHitting, Sampler
 from dnadiff.diffusion.schedule import (
@@ -32,9 +33,12 @@ __all__ = [
     "FirstHitting",
     "Geometric",
     "IdealDenoiser",
+    "IdealNextToken",
     "Linear",
     "LogLinear",
     "MaskedNELBO",
+    "NextToken",
+    "NextTokenNLL",
     "NoiseSchedule",
     "Noised",
     "Objective",
