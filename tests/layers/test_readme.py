@@ -1,7 +1,7 @@
 """Every `dna-diff` line and every Python block of the README runs, in order, in one folder.
 
-The lines are run as they stand, through a shell, beside a checkpoint of another implementation. Three verbs only do less
-of the same: what is appended here ends training after a few steps, scores a few windows and draws a few sequences.
+The lines are run as they stand, through a shell, beside a checkpoint of another implementation. Three verbs only do
+less of the same: what is appended here ends training after a few steps, scores a few windows and draws a few sequences.
 """
 
 import os
