@@ -16,7 +16,7 @@ from typing import Any
 from dnadiff.checkpoints.pickles import Stub, described, state
 from dnadiff.errors import InputError, did_you_mean
 
-_PARAMETERIZATIONS = {"subs": ("mdlm", "subs"), "ar": ("ar", "next_token")}
+_METHODS = {"subs": "mdlm", "d3pm": "d3pm", "sedd": "sedd", "ar": "ar"}  # parameterization -> algo
 _MDLM_NOISE = {
     "loglinear": {"name": "loglinear", "eps": 1e-3},
     "cosine": {"name": "cosine", "eps": 1e-3},
@@ -33,8 +33,9 @@ class Settings:
     """What a configuration says of a model.
 
     Attributes:
-        algo: ``mdlm``, ``bd3lm`` or ``ar``.
-        parameterization: Its name in a spec.
+        algo: ``mdlm``, ``d3pm``, ``sedd``, ``bd3lm`` or ``ar``.
+        parameterization: That of a spec, without ``mask_id`` and ``allowed``.
+        objective: What the model is scored with, as in a spec.
         hidden_size: Width.
         n_blocks: Layers.
         n_heads: Attention heads.
@@ -47,7 +48,8 @@ class Settings:
     """
 
     algo: str
-    parameterization: str
+    parameterization: Mapping[str, Any]
+    objective: Mapping[str, Any]
     hidden_size: int
     n_blocks: int
     n_heads: int
@@ -95,11 +97,11 @@ class Reader:
         """The text of a key, or the default where there is one."""
         return self._typed(key, default, str, "a text")
 
-    def whole(self, key: str, default: int | None = None) -> int:
-        """The whole number of a key, at least 1, or the default where there is one."""
+    def whole(self, key: str, default: int | None = None, least: int = 1) -> int:
+        """The whole number of a key, at least ``least``, or the default where there is one."""
         number = self._typed(key, default, int, "a whole number")
-        if number < 1:
-            raise self.refusal(key, number, "at least 1 would work")
+        if number < least:
+            raise self.refusal(key, number, f"at least {least} would work")
         return number
 
     def real(self, key: str, default: float) -> float:
@@ -152,7 +154,7 @@ def pickled_settings(config: object, path: Path) -> Settings:
 
 def _masked(reader: Reader) -> Settings:
     """MDLM's layout."""
-    algo, parameterization = _parameterization(reader, "parameterization")
+    algo = _method(reader, "parameterization")
     backbone = reader.text("backbone", "dit")
     if backbone not in _BACKBONES:
         raise reader.refusal("backbone", backbone, f"{', '.join(_BACKBONES)} would work")
@@ -162,16 +164,19 @@ def _masked(reader: Reader) -> Settings:
     schedule = dict(_MDLM_NOISE[kind])
     if kind in _WITH_RANGE:
         schedule |= {key: reader.real(f"noise.{key}", 0.0) for key in ("sigma_min", "sigma_max")}
+    parameterization, objective = _parts(algo, reader.whole("T", 0, 0), reader.flag("subs_masking", False))
     conditioned = reader.flag("time_conditioning", False) and algo != "ar"
-    return _sized(reader, algo, parameterization, schedule, conditioned, bos=algo == "ar", block_size=None)
+    return Settings(
+        algo, parameterization, objective, **_sizes(reader), time_conditioning=conditioned, schedule=schedule,
+        bos=algo == "ar", block_size=None,
+    )  # fmt: skip
 
 
 def _block(reader: Reader) -> Settings:
     """BD3-LM's layout."""
-    algo = reader.text("algo.name")
-    _, parameterization = _parameterization(reader, "algo.parameterization")
-    if algo not in ("mdlm", "bd3lm", "ar"):
-        raise reader.refusal("algo.name", algo, "mdlm, bd3lm and ar would work")
+    algo, method = reader.text("algo.name"), _method(reader, "algo.parameterization")
+    if algo not in ("mdlm", "bd3lm", "sedd", "ar"):
+        raise reader.refusal("algo.name", algo, "mdlm, bd3lm, sedd and ar would work")
     conditioned = reader.flag("algo.time_conditioning", False) and algo != "ar"
     noise = reader.text("noise.type", "loglinear")
     if noise != "loglinear" and conditioned:  # else the network does not depend on it
@@ -179,40 +184,52 @@ def _block(reader: Reader) -> Settings:
     # sigma of a fully masked token would be infinite with eps = 0; upstream cuts it off at -log 1e-3
     schedule = {"name": "loglinear", "eps": 1e-3 if conditioned or reader.flag("algo.mdlm_loss_scale", False) else 0.0}
     blocks = algo == "bd3lm" and reader.flag("algo.cross_attn", True)
-    length = reader.whole("model.length")
+    sizes = _sizes(reader)
     whole = reader.values.get("block_size") == "${model.length}"
-    size = (length if whole else reader.whole("block_size")) if blocks else None
-    if size is not None and length % size:
-        raise reader.refusal("block_size", size, f"a divisor of model.length={length} would work")
+    block_size = (sizes["length"] if whole else reader.whole("block_size")) if blocks else None
+    if block_size is not None and sizes["length"] % block_size:
+        raise reader.refusal("block_size", block_size, f"a divisor of model.length={sizes['length']} would work")
+    parameterization, objective = _parts(method, 0, False, block_size)
     bos = algo == "ar" or (blocks and reader.flag("algo.ignore_bos", True))
-    return _sized(reader, algo if blocks or algo != "bd3lm" else "mdlm", parameterization, schedule, conditioned,
-                  bos=bos, block_size=size)  # fmt: skip
-
-
-def _parameterization(reader: Reader, key: str) -> tuple[str, str]:
-    name = reader.text(key, "subs")
-    if name not in _PARAMETERIZATIONS:
-        raise reader.refusal(key, name, f"{' and '.join(_PARAMETERIZATIONS)} would work")
-    return _PARAMETERIZATIONS[name]
-
-
-def _sized(
-    reader: Reader, algo: str, parameterization: str, schedule: Mapping[str, Any], conditioned: bool, *,
-    bos: bool, block_size: int | None,
-) -> Settings:  # fmt: skip
     return Settings(
-        algo=algo,
-        parameterization=parameterization,
-        hidden_size=reader.whole("model.hidden_size"),
-        n_blocks=reader.whole("model.n_blocks"),
-        n_heads=reader.whole("model.n_heads"),
-        length=reader.whole("model.length"),
-        dropout=reader.real("model.dropout", 0.0),
-        time_conditioning=conditioned,
-        schedule=schedule,
-        bos=bos,
-        block_size=block_size,
-    )
+        "bd3lm" if blocks else method, parameterization, objective, **sizes, time_conditioning=conditioned,
+        schedule=schedule, bos=bos, block_size=block_size,
+    )  # fmt: skip
+
+
+def _method(reader: Reader, key: str) -> str:
+    name = reader.text(key, "subs")
+    if name not in _METHODS:
+        raise reader.refusal(key, name, did_you_mean(name, _METHODS))
+    return _METHODS[name]
+
+
+def _parts(
+    algo: str, steps: int, subs_masking: bool, block_size: int | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameterization and objective of a method; ``steps`` 0 is continuous time."""
+    if algo == "ar":
+        return {"name": "next_token"}, {"name": "next_token_nll"}
+    if algo == "sedd":
+        return {"name": "sedd"}, {"name": "score_entropy"}
+    if algo == "d3pm":
+        bound = {"name": "discrete_nelbo", "T": steps, "reconstruction": True}
+        return {"name": "d3pm", "subs_masking": subs_masking}, bound
+    if block_size is not None:
+        return {"name": "subs"}, {"name": "block_nelbo", "block_size": block_size, "estimator": "count"}
+    if steps:
+        return {"name": "subs"}, {"name": "discrete_nelbo", "T": steps}
+    return {"name": "subs"}, {"name": "masked_nelbo", "estimator": "count"}
+
+
+def _sizes(reader: Reader) -> dict[str, Any]:
+    return {
+        "hidden_size": reader.whole("model.hidden_size"),
+        "n_blocks": reader.whole("model.n_blocks"),
+        "n_heads": reader.whole("model.n_heads"),
+        "length": reader.whole("model.length"),
+        "dropout": reader.real("model.dropout", 0.0),
+    }
 
 
 def folder_settings(values: Mapping[str, Any], path: Path) -> Settings:
@@ -234,9 +251,12 @@ def folder_settings(values: Mapping[str, Any], path: Path) -> Settings:
     if kind == "bd3lm" and conditioned:
         raise reader.refusal("time_conditioning", True, "a Lightning checkpoint, which names the method, would work")
     algo = "ar" if causal else "bd3lm" if blocks else "mdlm"
+    block_size = reader.whole("block_size") if blocks else None
+    parameterization, objective = _parts(algo, 0, False, block_size)
     return Settings(
         algo=algo,
-        parameterization="next_token" if causal else "subs",
+        parameterization=parameterization,
+        objective=objective,
         hidden_size=reader.whole("hidden_dim"),
         n_blocks=reader.whole("n_blocks"),
         n_heads=reader.whole("n_heads"),
@@ -245,7 +265,7 @@ def folder_settings(values: Mapping[str, Any], path: Path) -> Settings:
         time_conditioning=conditioned,
         schedule={"name": "loglinear", "eps": 1e-3 if kind == "mdlm" else 0.0},
         bos=algo != "mdlm",
-        block_size=reader.whole("block_size") if blocks else None,
+        block_size=block_size,
     )
 
 
@@ -273,6 +293,7 @@ def spec_of(settings: Settings, vocab_size: int, mask_id: int, cond_dim: int | N
         "bos": settings.bos,
         "time_conditioning": settings.time_conditioning,
         "backbone": backbone,
-        "parameterization": {"name": settings.parameterization, "mask_id": mask_id, "allowed": allowed},
+        "parameterization": {**settings.parameterization, "mask_id": mask_id, "allowed": allowed},
         "process": {"name": "absorbing", "schedule": dict(settings.schedule)},
+        "objective": dict(settings.objective),
     }

@@ -9,7 +9,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordLevel
 
-from dnadiff.checkpoints.folder import load, load_tokenizer, read_spec
+from dnadiff.checkpoints.folder import build_objective, load, load_tokenizer, read_spec
 from dnadiff.checkpoints.upstream_spec import pickled_settings
 from dnadiff.cli import main
 from dnadiff.data.tokenizers import IdsTokenizer, NucleotideTokenizer, tokenizer_from_json
@@ -121,7 +121,7 @@ def test_a_tokenizer_that_says_nothing_needs_one_given(tmp_path, foreign_class):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"parameterization": "sedd"}, "parameterization=sedd"),
+        ({"parameterization": "sed"}, "parameterization=sed"),
         ({"backbone": "dimamba"}, "backbone=dimamba"),
         ({"diffusion": "uniform"}, "diffusion=uniform"),
         ({"noise__type": "polynomial"}, "noise.type=polynomial"),
@@ -206,13 +206,15 @@ def test_configurations_of_block_models(tmp_path):
     assert (whole.algo, whole.block_size, whole.bos) == ("mdlm", None, False)
     assert block_config(tmp_path, {"cross_attn": False}).algo == "mdlm"
     ar = block_config(tmp_path, {"name": "ar", "parameterization": "ar", "time_conditioning": True})
-    assert (ar.algo, ar.parameterization, ar.time_conditioning) == ("ar", "next_token", False)
+    assert (ar.algo, ar.parameterization["name"], ar.time_conditioning) == ("ar", "next_token", False)
+    sedd = block_config(tmp_path, {"name": "sedd", "parameterization": "sedd", "time_conditioning": True})
+    assert (sedd.algo, sedd.parameterization["name"], sedd.time_conditioning) == ("sedd", "sedd", True)
     assert block_config(tmp_path, {"mdlm_loss_scale": True}).schedule["eps"] == 1e-3
     assert block_config(tmp_path, {"time_conditioning": True}).schedule["eps"] == 1e-3
     with pytest.raises(InputError, match="block_size=5; a divisor of model"):
         block_config(tmp_path, {}, block_size=5)
-    with pytest.raises(InputError, match="name=sedd"):
-        block_config(tmp_path, {"name": "sedd"})
+    with pytest.raises(InputError, match="name=ssd"):
+        block_config(tmp_path, {"name": "ssd"})
     with pytest.raises(InputError, match="type=log"):
         block_config(tmp_path, {"time_conditioning": True}, noise={"type": "log"})
 
@@ -228,6 +230,29 @@ def test_configurations_of_block_models(tmp_path):
 def test_noise(tmp_path, kind, schedule):
     convert(str(lightning(tmp_path / "a.ckpt", config=mdlm_config(noise__type=kind))), str(tmp_path / "model"))
     assert read_spec(tmp_path / "model")["process"]["schedule"] == schedule
+
+
+@pytest.mark.parametrize(
+    ("changes", "algo", "parameterization", "objective"),
+    [
+        ({}, "mdlm", {"name": "subs"}, {"name": "masked_nelbo", "estimator": "count"}),
+        ({"T": 1000}, "mdlm", {"name": "subs"}, {"name": "discrete_nelbo", "T": 1000}),
+        (
+            {"parameterization": "d3pm", "T": 50, "time_conditioning": True, "subs_masking": True},
+            "d3pm",
+            {"name": "d3pm", "subs_masking": True},
+            {"name": "discrete_nelbo", "T": 50, "reconstruction": True},
+        ),
+        ({"parameterization": "sedd", "time_conditioning": True}, "sedd", {"name": "sedd"}, {"name": "score_entropy"}),
+    ],
+)
+def test_methods_keep_their_parts(tmp_path, changes, algo, parameterization, objective):
+    convert(str(lightning(tmp_path / "a.ckpt", config=mdlm_config(**changes))), str(tmp_path / "model"))
+    spec, denoiser = read_spec(tmp_path / "model"), load(tmp_path / "model")
+    assert spec["algo"] == algo and spec["objective"] == objective
+    kept = {key: value for key, value in spec["parameterization"].items() if key not in ("mask_id", "allowed")}
+    assert kept == parameterization
+    assert build_objective(spec["objective"], denoiser.process) is not None
 
 
 def test_ids_are_read_and_written_as_numbers():
