@@ -21,7 +21,14 @@ SMALLER = {
     },
 }  # fmt: skip
 SHOWS = {
-    "01_train_on_a_genome": ["48,502 bp", "Markov order 0", "bits per base", ">synthetic_1 seed=7", "filled", "shuffled"],
+    "01_train_on_a_genome": [
+        "48,502 bp",
+        "Markov order 0",
+        "bits per base",
+        ">synthetic_1 seed=7",
+        "filled",
+        "shuffled",
+    ],
 }
 
 
