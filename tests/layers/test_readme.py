@@ -1,7 +1,7 @@
 """Every `dna-diff` line and every Python block of the README runs, in order, in one folder.
 
-The lines are run as they stand, through a shell. Three verbs only do less of the same: what is appended here ends
-training after a few steps, scores a few windows and draws a few sequences.
+The lines are run as they stand, through a shell. Four verbs only do less of the same: what is appended here leaves
+out the training of doctor, ends training after a few steps, scores a few windows and draws a few sequences.
 """
 
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LESS = {
+    "doctor": "--no-train",
     "train": "train.steps=12 train.val_windows=8",
     "evaluate": "--windows 32",
     "sample": "-n 2",
