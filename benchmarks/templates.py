@@ -104,7 +104,7 @@ def trial(model: Model, number: int, case: Case) -> dict[str, Any]:
     template = Template(f"t{number}", sets_of(letters), f"t.fa:{number}")
     designer = Designer(model, walk, parse_constraints(**given), seed=number)
     try:
-        designer.completion.check(template)
+        designer.lookahead.check(template)
     except InputError as error:
         return {"status": "refused", "why": next(why for words, why in REFUSALS.items() if words in str(error))}
     design = designer.draw(template, [1], lambda _: None)[0]

@@ -5,7 +5,7 @@
     GC            least and greatest share of G and C in every window of some length, or in the whole sequence
 
 ``violations`` is the last word on a sequence. It reads the letters alone, with regular expressions and sums, and shares
-nothing with the code that steers the sampling (``completion``), so neither can hide a fault of the other.
+nothing with the code that steers the sampling (``lookahead``), so neither can hide a fault of the other.
 """
 
 import math

@@ -3,7 +3,8 @@
 ``allowed`` of a sampler is one set for each position, whatever the others become. What may come can depend on the
 tokens that are known: a base that would complete a forbidden word with its neighbours must not be drawn. Here a rule is
 asked at every call of the network, with the sequence as it stands. Logits of what it forbids become ``FLOOR``, so every
-sampler draws from p(x_i | x_t) restricted to what the rule allows and renormalised. Positions revealed in one call do
+sampler draws from p(x_i | x_t) restricted to what the rule allows and renormalised. It is a backbone around a backbone, so the
+samplers know nothing of it. Positions revealed in one call do
 not know of each other: together they may break a rule that each of them keeps, unless one is revealed at a time.
 """
 
@@ -40,6 +41,11 @@ class RestrictedBackbone(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.rule = rule
+
+    @property
+    def vocab_size(self) -> int:
+        """V of the backbone within."""
+        return self.backbone.vocab_size
 
     def forward(
         self,

@@ -82,7 +82,7 @@ def design(
     seed = secrets.randbits(32) if seed is None else seed
     designer = Designer(model, walk, constraints, seed)
     for each in templates:
-        designer.completion.check(each)
+        designer.lookahead.check(each)
     _say(templates, n, model.window, f"seed {seed}, {model.name}", walk, constraints, quiet)
     model.denoiser.backbone.to(DTYPES[dtype])
     outcomes: list[tuple[Template, Design]] = []

@@ -1,7 +1,7 @@
 """Sequences that fit a template and keep to constraints: drawn within what can still be completed, then repaired.
 
 Drawing. Fixed bases are given to the sampler. A position with a choice is drawn from p(base | bases so far) restricted
-to the bases of its template letter from which the constraints can still be met, as far as ``data.completion`` can tell.
+to the bases of its template letter from which the constraints can still be met, as far as ``data.lookahead`` can tell.
 
 Repair. Bases drawn together do not know of each other, and words and GC are looked ahead separately, so a draw may
 break a constraint. Then the open positions of every stretch that does are masked and drawn again, one at a time, given
@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dnadiff.data.completion import Completion
 from dnadiff.data.constraints import Constraints, Violation, departures, violations
+from dnadiff.data.lookahead import Lookahead
 from dnadiff.data.template import Template
 from dnadiff.diffusion import restricted
 from dnadiff.random import Draws, key64
@@ -61,7 +61,7 @@ class Designer:
 
     def __init__(self, model: Model, walk: Walk, constraints: Constraints, seed: int) -> None:
         self.model, self.walk, self.constraints, self.seed = model, walk, constraints, seed
-        self.completion = Completion(constraints)
+        self.lookahead = Lookahead(constraints)
 
     def draw(self, template: Template, numbers: Sequence[int], progress: Callable[[int], None]) -> list[Design]:
         """The designs of some numbers (from 1), of which each is the same whatever the others.
@@ -138,7 +138,7 @@ class Designer:
         for row, positions in zip(tokens[:, bos:].cpu().numpy(), (at - bos).cpu().tolist(), strict=True):
             known = np.select([row == token for token in self.model.tokenizer.base_ids], [1, 2, 4, 8])
             sets = np.where(known > 0, known, template.sets).tolist()
-            out.append(self.completion.fitting(sets, positions))
+            out.append(self.lookahead.fitting(sets, positions))
         return self._tokens(np.array(out))
 
     def _masked(self, template: Template, start: Tensor, x: Tensor, broken: Sequence[Violation], round_: int) -> Tensor:

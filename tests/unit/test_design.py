@@ -177,7 +177,7 @@ def hopeless(run):
 
 def test_what_cannot_be_repaired_is_rejected_after_so_many_rounds(run):
     designer, letters = hopeless(run)
-    designer.completion.check(letters)
+    designer.lookahead.check(letters)
     for drawn in designer.draw(letters, [1, 2], silent):
         assert drawn.sequence is None and drawn.rounds == ROUNDS
         assert drawn.resampled == 3 * ROUNDS

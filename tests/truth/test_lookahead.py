@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from dnadiff.data.completion import Completion, Words, gc_fitting
 from dnadiff.data.constraints import Constraints, GcRange, Motif, violations
+from dnadiff.data.lookahead import Lookahead, Words, gc_fitting
 from dnadiff.data.template import Template, sets_of
 from dnadiff.diffusion import FirstHitting, restricted
 from dnadiff.errors import InputError
@@ -56,10 +56,10 @@ def test_what_fits_is_what_some_sequence_has(make):
         assert found == bases_of(sequences, length), (sets, constraints)
         template = Template("t", np.array(sets, dtype=np.uint8), "t.fa:1")
         if sequences:
-            Completion(constraints).check(template)
+            Lookahead(constraints).check(template)
         else:
             with pytest.raises(InputError, match=r"^t.fa:1: template t: "):
-                Completion(constraints).check(template)
+                Lookahead(constraints).check(template)
     assert 20 < possible < 110
 
 
@@ -68,7 +68,7 @@ def test_together_nothing_that_some_sequence_has_is_missed_and_something_always_
     for _ in range(60):
         sets, words, gc = rng.choices(LETTERS, k=5), random_words(rng), random_gc(rng)
         both = Constraints(words.motifs, gc.gc, words.max_homopolymer)
-        found = Completion(both).fitting(sets, range(5))
+        found = Lookahead(both).fitting(sets, range(5))
         assert all(f and f & ~s == 0 for f, s in zip(found, sets, strict=True))
         sequences = fits(sets, both)
         assert all(f & b == b for f, b in zip(found, bases_of(sequences, 5), strict=True))
@@ -90,13 +90,13 @@ def test_together_nothing_that_some_sequence_has_is_missed_and_something_always_
 )  # fmt: skip
 def test_the_impossible_is_named_with_its_place(letters, constraints, line):
     with pytest.raises(InputError) as caught:
-        Completion(constraints).check(Template("t", sets_of(letters), "t.fa:1"))
+        Lookahead(constraints).check(Template("t", sets_of(letters), "t.fa:1"))
     assert line in str(caught.value) and "\n" not in str(caught.value)
 
 
 CONSTRAINTS = Constraints((Motif("AC", "AC"), Motif("CG", "CG")), None, 2)
 TEMPLATE = sets_of("NNR").tolist()
-COMPLETION = Completion(CONSTRAINTS)
+LOOKAHEAD = Lookahead(CONSTRAINTS)
 
 
 def rule(tokens, at):
@@ -104,7 +104,7 @@ def rule(tokens, at):
     out = torch.zeros(*at.shape, VOCAB, dtype=torch.bool)
     for row, positions, allowed in zip(tokens.tolist(), at.tolist(), out, strict=True):
         known = [1 << BASES.index(t) if t in BASES else s for t, s in zip(row, TEMPLATE, strict=True)]
-        for i, fitting in enumerate(COMPLETION.fitting(known, positions)):
+        for i, fitting in enumerate(LOOKAHEAD.fitting(known, positions)):
             allowed[i, list(BASES)] = torch.tensor([bool(fitting >> bit & 1) for bit in range(4)])
     return out
 

@@ -30,7 +30,7 @@ _MOST_STATES = 1 << 14
 _FAR = 1 << 40
 
 
-class Completion:
+class Lookahead:
     """The bases that leave a completion, for sequences under some constraints.
 
     Args:
