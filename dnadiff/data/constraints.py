@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 
@@ -132,9 +133,7 @@ def sites_of(names: Sequence[str]) -> tuple[Motif, ...]:
     Raises:
         InputError: There is no enzyme of a name.
     """
-    from Bio.Restriction import AllEnzymes
-
-    known = {str(enzyme): enzyme.site for enzyme in AllEnzymes}
+    known = _known_sites()
     unknown = [name for name in names if name not in known]
     if unknown:
         lower = {name.lower(): name for name in known}
@@ -143,6 +142,14 @@ def sites_of(names: Sequence[str]) -> tuple[Motif, ...]:
         hint = f"did you mean {' or '.join(near)}?" if near else "names of REBASE such as EcoRI or BsaI would work"
         raise InputError(f"--avoid-sites {unknown[0]}: no such enzyme; {hint}")
     return tuple(Motif(f"{name} ({site})", site) for name in names for site in known[name].split("|"))
+
+
+@cache
+def _known_sites() -> dict[str, str]:
+    """The site of every enzyme by name; of several sites with a bar between them."""
+    from Bio.Restriction import AllEnzymes
+
+    return {str(enzyme): enzyme.site for enzyme in AllEnzymes}
 
 
 def parse_gc(text: str) -> GcRange:

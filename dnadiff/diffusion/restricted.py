@@ -3,9 +3,9 @@
 ``allowed`` of a sampler is one set for each position, whatever the others become. What may come can depend on the
 tokens that are known: a base that would complete a forbidden word with its neighbours must not be drawn. Here a rule is
 asked at every call of the network, with the sequence as it stands. Logits of what it forbids become ``FLOOR``, so every
-sampler draws from p(x_i | x_t) restricted to what the rule allows and renormalised. It is a backbone around a backbone, so the
-samplers know nothing of it. Positions revealed in one call do
-not know of each other: together they may break a rule that each of them keeps, unless one is revealed at a time.
+sampler draws from p(x_i | x_t) restricted to what the rule allows and renormalised; it is a backbone around a backbone,
+and samplers know nothing of it. Positions revealed in one call do not know of each other: together they may break a
+rule that each of them keeps, unless one is revealed at a time.
 """
 
 from collections.abc import Callable

@@ -90,7 +90,7 @@ def test_the_independent_check_sees_every_kind_of_fault():
     assert faults("NNNN", "ACG", given) == ["length changed", "GC"]
     assert faults("NNNNN", "ACGTN", {**given, "gc": None}) == ["not a base", "letter not kept"]
     assert faults("N" * 8, "ACATCGTA", {**given, "gc": None}) == ["motif"]  # GAT on the other strand
-    assert faults("N" * 8, "AGAGACCA", {**given, "avoid": []}) == ["restriction site"]
+    assert faults("N" * 8, "AGAGACCA", {**given, "avoid": [], "gc": None}) == ["restriction site"]
     assert faults("N" * 6, "ACGGGT", {**given, "gc": None}) == ["homopolymer"]
 
 
