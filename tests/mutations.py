@@ -55,8 +55,8 @@ FAULTS = (
     Fault(
         "positions not repeated",
         "dnadiff/models/attention.py",
-        "return torch.arange(n, device=device) % (n // 2)",
-        "return torch.arange(n, device=device)",
+        "return torch.arange(first, n, device=device) % (n // 2)",
+        "return torch.arange(first, n, device=device)",
         ("tests/attention",),
     ),
     Fault(

@@ -4,8 +4,11 @@ A backbone reads corrupted tokens; a parameterization turns its logits into log 
 schedule says how tokens are corrupted; an objective is a bound on -log p(x_0); a sampler walks back from the prior.
 """
 
+from dnadiff.diffusion.block_objective import BlockNELBO
+from dnadiff.diffusion.block_sampler import BlockSampler
 from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.ideal import IdealDenoiser
+from dnadiff.diffusion.noise_search import Clip
 from dnadiff.diffusion.objective import Batch, MaskedNELBO, Noised, Objective, TokenLoss
 from dnadiff.diffusion.parameterization import Parameterization, Subs
 from dnadiff.diffusion.process import AbsorbingProcess
@@ -26,6 +29,9 @@ __all__ = [
     "AbsorbingProcess",
     "Ancestral",
     "Batch",
+    "BlockNELBO",
+    "BlockSampler",
+    "Clip",
     "Cosine",
     "CosineSquared",
     "Denoiser",

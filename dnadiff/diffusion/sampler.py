@@ -34,7 +34,8 @@ from dnadiff.diffusion.truncation import nucleus, tempered
 from dnadiff.errors import InputError
 from dnadiff.random import Draws
 
-_DONE = torch.iinfo(torch.int64).max
+DONE = torch.iinfo(torch.int64).max
+"""The step of a position that needs none."""
 
 
 @dataclass(frozen=True)
@@ -131,26 +132,35 @@ class Sampler(abc.ABC):
         """Rows (B, L) with every mask replaced."""
         masked = x == self.process.mask_id
         plan = self.plan(masked, part.order)
-        left = plan.step.masked_fill(~masked, _DONE)
-        while (rows := (left < _DONE).any(-1).nonzero()[:, 0]).numel():
+        left = plan.step.masked_fill(~masked, DONE)
+        while (rows := (left < DONE).any(-1).nonzero()[:, 0]).numel():
             now = left[rows].min(-1, keepdim=True)
             reveal = left[rows] == now.values
-            at = _positions(reveal)
+            at = positions_of(reveal)
             log_p = self.denoiser(
                 x[rows],
                 plan.time[rows].gather(1, now.indices)[:, 0],
                 labels=part.labels if part.labels is None else part.labels[rows],
                 at=at,
             )
-            tokens = self._draw(log_p, part.token[rows].gather(1, at), part.allowed_at(rows, at))
+            tokens = self.draw(log_p, part.token[rows].gather(1, at), part.allowed_at(rows, at))
             x = x.index_put((rows[:, None], at), tokens)
-            left = left.index_put((rows[:, None], at), torch.tensor(_DONE, device=left.device))
+            left = left.index_put((rows[:, None], at), torch.tensor(DONE, device=left.device))
             if progress is not None:
                 progress(int(reveal.sum()))
         return x
 
-    def _draw(self, log_p: Tensor, u: Tensor, allowed: Tensor | None) -> Tensor:
-        """Tokens (B, M) int64 from log-probabilities (B, M, V) and uniforms (B, M)."""
+    def draw(self, log_p: Tensor, u: Tensor, allowed: Tensor | None) -> Tensor:
+        """Tokens (B, M) int64 from the tempered and truncated distribution.
+
+        Args:
+            log_p: The denoiser's answer, (B, M, V).
+            u: Uniforms in [0, 1), (B, M) float64.
+            allowed: Tokens that may come out, (B, M, V) bool; None: all.
+
+        Raises:
+            InputError: ``allowed`` leaves a position nothing that the model can produce.
+        """
         log_p = log_p.double()
         log_p = log_p.masked_fill(log_p <= FLOOR / 2, -torch.inf)
         if allowed is not None:
@@ -271,7 +281,10 @@ def inverse_cdf(log_p: Tensor, u: Tensor) -> Tensor:
     return (cdf <= target[..., None]).sum(-1)
 
 
-def _positions(reveal: Tensor) -> Tensor:
-    """Positions that are True, (B, M) int64, M the most of any row; a row with fewer repeats its first one."""
+def positions_of(reveal: Tensor) -> Tensor:
+    """Positions that are True, (B, M) int64, M the most of any row; a row with fewer repeats its first one.
+
+    A row with none repeats position 0.
+    """
     at = reveal.to(torch.int8).argsort(dim=-1, descending=True, stable=True)[:, : int(reveal.sum(-1).max())]
     return torch.where(reveal.gather(1, at), at, at[:, :1])
