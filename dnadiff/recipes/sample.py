@@ -7,41 +7,22 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from dnadiff.checkpoints.folder import load, load_tokenizer, model_folder, model_hash, read_provenance, read_spec
+from dnadiff.checkpoints.folder import model_hash
 from dnadiff.checkpoints.provenance import provenance, write_provenance
 from dnadiff.data.fasta_writer import FastaWriter
-from dnadiff.data.tokenizers import NucleotideTokenizer
-from dnadiff.diffusion import SAMPLERS, Ancestral, Denoiser, FirstHitting, Sampler
+from dnadiff.diffusion import Sampler
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.random import Draws
+from dnadiff.recipes.model import DTYPES, Model, open_model
+from dnadiff.recipes.walk import EXACT, Walk, sampler_of
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 FARTHEST = 64  # times the training window; beyond it the distances within a sequence mean nothing to the model
-
-
-@dataclass(frozen=True)
-class Model:
-    """A trained model and what its folder says of it.
-
-    Attributes:
-        denoiser: In evaluation mode.
-        tokenizer: Of nucleotides.
-        window: Bases of a training window.
-        bos: Whether a sequence begins with [BOS].
-        name: What the FASTA description says of it.
-    """
-
-    denoiser: Denoiser
-    tokenizer: NucleotideTokenizer
-    window: int
-    bos: bool
-    name: str
 
 
 def sample(
@@ -50,11 +31,7 @@ def sample(
     *,
     n: int = 10,
     length: int | None = None,
-    sampler: str = "first_hitting",
-    steps: int | None = None,
-    tokens_per_step: int = 1,
-    temperature: float = 1.0,
-    nucleus: float = 1.0,
+    walk: Walk = EXACT,
     batch_size: int = 64,
     dtype: str = "fp32",
     seed: int | None = None,
@@ -68,11 +45,7 @@ def sample(
         out: FASTA file to write, which must not exist, or ``-`` for standard output; ``.gz`` compresses.
         n: Number of sequences.
         length: Bases of each; None is the training window.
-        sampler: ``first_hitting`` or ``ancestral``.
-        steps: Steps of ``ancestral``; None is one a base.
-        tokens_per_step: Bases ``first_hitting`` reveals at once; 1 is exact.
-        temperature: Above 0; below 1 sharper, above 1 flatter.
-        nucleus: Keep the likeliest bases up to this probability, in (0, 1]; 1 keeps all.
+        walk: The sampler and its settings.
         batch_size: Sequences at once; changes no sequence.
         dtype: ``fp32`` or ``bf16``, of the network; tokens are drawn in float64.
         seed: None draws one, which is printed and recorded.
@@ -83,27 +56,23 @@ def sample(
         InputError: There is no such model, a setting is impossible, or the output cannot be written.
     """
     _check(n=n, batch_size=batch_size, dtype=dtype)
-    model = _model(run)
+    model = open_model(run)
     length = model.window if length is None else length
     most = FARTHEST * model.window
     if not 1 <= length <= most:
         raise InputError(f"--length {length}: the model read {model.window} bases at a time; 1 to {most} would work")
     seed = secrets.randbits(32) if seed is None else seed
-    settings = {
-        "sampler": sampler, "steps": steps, "tokens_per_step": tokens_per_step, "temperature": temperature,
-        "nucleus": nucleus,
-    }  # fmt: skip
-    walk = _sampler(model.denoiser, length=length, **settings)
+    sampler = sampler_of(model.denoiser, walk, length)
     _say(model, length, seed, quiet)
     model.denoiser.backbone.to(DTYPES[dtype])
     with FastaWriter(out) as fasta, _progress(n * length, quiet) as progress:
         for start in range(0, n, batch_size):
             items = range(start, min(start + batch_size, n))
-            for item, sequence in zip(items, _batch(model, walk, seed, items, length, progress), strict=True):
+            for item, sequence in zip(items, _batch(model, sampler, seed, items, length, progress), strict=True):
                 fasta.write(f"synthetic_{item + 1}", sequence, f"seed={seed} {model.name}")
     if str(out) != "-":
         facts = provenance(argv or [], seed, {str(run): model_hash(run)})
-        more = {"n": n, "length": length, **settings, "dtype": dtype, "screening": "none"}
+        more = {"n": n, "length": length, **asdict(walk), "dtype": dtype, "screening": "none"}
         write_provenance(Path(out), facts | more)
 
 
@@ -115,41 +84,8 @@ def _check(*, n: int, batch_size: int, dtype: str) -> None:
         raise InputError(f"--dtype {dtype}: {did_you_mean(dtype, DTYPES)}")
 
 
-def _model(run: str | Path) -> Model:
-    denoiser, tokenizer, spec = load(run), load_tokenizer(run), read_spec(run)
-    if not isinstance(tokenizer, NucleotideTokenizer):
-        raise InputError(f"{model_folder(run)}: has a tokenizer of {tokenizer.name}; one of nucleotides would work")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    step = read_provenance(run).get("step", "unknown")
-    bos = bool(spec.get("bos", False))
-    name = f"step={step} model={model_hash(run)[:8]}"
-    return Model(denoiser.to(device), tokenizer, int(spec["length"]) - bos, bos, name)
-
-
-def _sampler(
-    denoiser: Denoiser,
-    *,
-    length: int,
-    sampler: str,
-    steps: int | None,
-    tokens_per_step: int,
-    temperature: float,
-    nucleus: float,
-) -> Sampler:
-    shape = {"temperature": temperature, "nucleus_p": nucleus}
-    if sampler not in SAMPLERS:
-        raise InputError(f"--sampler {sampler}: {did_you_mean(sampler, SAMPLERS)}")
-    if sampler == "ancestral":
-        if tokens_per_step != 1:
-            raise InputError("--tokens-per-step: belongs to --sampler first_hitting; ancestral takes --steps")
-        return Ancestral(denoiser, length if steps is None else steps, **shape)
-    if steps is not None:
-        raise InputError("--steps: belongs to --sampler ancestral; first_hitting takes --tokens-per-step")
-    return FirstHitting(denoiser, tokens_per_step, **shape)
-
-
 def _batch(
-    model: Model, walk: Sampler, seed: int, items: range, length: int, progress: Callable[[int], None]
+    model: Model, sampler: Sampler, seed: int, items: range, length: int, progress: Callable[[int], None]
 ) -> list[str]:
     """The sequences of these numbers, each of ``length`` bases."""
     device = next(model.denoiser.parameters()).device
@@ -158,7 +94,7 @@ def _batch(
         x[:, 0] = model.tokenizer.bos_id
     bases = torch.zeros(model.denoiser.backbone.vocab_size, dtype=torch.bool)
     bases[list(model.tokenizer.base_ids)] = True  # a model may know N or [SEP] too; neither is a base
-    tokens: Tensor = walk(x, Draws(seed, items), allowed=bases, progress=progress)[:, int(model.bos) :]
+    tokens: Tensor = sampler(x, Draws(seed, items), allowed=bases, progress=progress)[:, int(model.bos) :]
     return [model.tokenizer.decode(row) for row in tokens.cpu().numpy()]
 
 

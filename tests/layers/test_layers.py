@@ -51,7 +51,7 @@ INSIDE = {  # layer -> what of dnadiff it may import
         "models",
         "data",
     },
-    "verbs": {"errors", "config", "recipes"},
+    "verbs": {"errors", "config", "recipes", "verbs"},
     "cli": {"__version__", "errors", "verbs"},
     "__main__": {"cli"},
     "__init__": set(),
@@ -149,7 +149,7 @@ def test_imports_keep_to_the_layers(file):
         ("recipes/x.py", "from dnadiff import cli"),
         ("checkpoints/x.py", "from dnadiff.evaluation.likelihood import score"),
         ("cli.py", "import torch"),
-        ("verbs.py", "import dnadiff.training.module"),
+        ("verbs/x.py", "import dnadiff.training.module"),
     ],
 )
 def test_the_rule_sees_a_forbidden_import(module, line):

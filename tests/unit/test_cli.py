@@ -15,7 +15,9 @@ from dnadiff import __version__
 from dnadiff.cli import main
 from dnadiff.config import compose
 from dnadiff.errors import DivergedError, InputError, ResourceError
-from dnadiff.verbs import VERBS, Verb
+from dnadiff.recipes.walk import Walk
+from dnadiff.verbs import VERBS
+from dnadiff.verbs.parser import Verb
 
 HEAVY = {"torch", "lightning", "numpy", "hydra", "omegaconf", "yaml", "rich", "matplotlib", "Bio", "pyfaidx", "sklearn"}
 
@@ -225,10 +227,10 @@ def test_sample_hands_over_its_flags(called):
     assert main(words) == 0
     args, kwargs = calls[0]
     assert args == ("run", "x.fa")
-    assert (kwargs["n"], kwargs["length"], kwargs["tokens_per_step"], kwargs["nucleus"]) == (5, 64, 2, 0.9)
-    assert (kwargs["sampler"], kwargs["seed"], kwargs["quiet"]) == ("first_hitting", -1, False)
+    assert (kwargs["n"], kwargs["length"], kwargs["seed"], kwargs["quiet"]) == (5, 64, -1, False)
+    assert kwargs["walk"] == Walk(tokens_per_step=2, nucleus=0.9)
     assert main(["sample", "run", "--sampler", "ancestral", "--steps", "7"]) == 0
-    assert (calls[1][0], calls[1][1]["steps"]) == (("run", "-"), 7)
+    assert (calls[1][0], calls[1][1]["walk"]) == (("run", "-"), Walk("ancestral", steps=7))
 
 
 def test_evaluate_and_compare_hand_over_their_flags(called):

@@ -14,6 +14,7 @@ from dnadiff.diffusion import FirstHitting
 from dnadiff.errors import InputError
 from dnadiff.random import Draws
 from dnadiff.recipes.sample import sample
+from dnadiff.recipes.walk import Walk
 from tests.oracle import MASK
 from tests.tiny import SPEC, tiny_denoiser
 
@@ -53,7 +54,15 @@ def test_records(run, tmp_path):
 
 
 def test_it_is_the_samplers_own_sequence(run, tmp_path):
-    sample(run, tmp_path / "x.fa", n=1, length=12, seed=5, quiet=True, tokens_per_step=2, temperature=0.8, nucleus=0.9)
+    sample(
+        run,
+        tmp_path / "x.fa",
+        n=1,
+        length=12,
+        seed=5,
+        quiet=True,
+        walk=Walk(tokens_per_step=2, temperature=0.8, nucleus=0.9),
+    )
     walk = FirstHitting(tiny_denoiser(), 2, temperature=0.8, nucleus_p=0.9)
     tokens = walk(torch.full((1, 12), MASK), Draws(5, [0]))[0]
     assert str(records(tmp_path / "x.fa")[0].seq) == NucleotideTokenizer().decode(tokens.numpy())
@@ -61,7 +70,7 @@ def test_it_is_the_samplers_own_sequence(run, tmp_path):
 
 def test_provenance(run, tmp_path):
     sample(
-        run, tmp_path / "x.fa.gz", n=2, seed=5, quiet=True, sampler="ancestral", steps=4, argv=["dna-diff", "sample"]
+        run, tmp_path / "x.fa.gz", n=2, seed=5, quiet=True, walk=Walk("ancestral", steps=4), argv=["dna-diff", "sample"]
     )
     with gzip.open(tmp_path / "x.fa.gz", "rt") as file:
         assert len(list(SeqIO.parse(file, "fasta"))) == 2
@@ -107,12 +116,12 @@ def test_bf16_is_another_precision_of_the_same_thing(run, tmp_path):
         ({"n": 0}, "--number 0"),
         ({"batch_size": 0}, "--batch-size 0"),
         ({"dtype": "fp8"}, "--dtype fp8"),
-        ({"sampler": "first_hiting"}, "did you mean first_hitting"),
-        ({"steps": 4}, "--steps"),
-        ({"sampler": "ancestral", "tokens_per_step": 2}, "--tokens-per-step"),
-        ({"sampler": "ancestral", "steps": 0}, "steps=0"),
-        ({"temperature": 0.0}, "temperature"),
-        ({"nucleus": 2.0}, "nucleus"),
+        ({"walk": Walk(sampler="first_hiting")}, "did you mean first_hitting"),
+        ({"walk": Walk(steps=4)}, "--steps"),
+        ({"walk": Walk(sampler="ancestral", tokens_per_step=2)}, "--tokens-per-step"),
+        ({"walk": Walk(sampler="ancestral", steps=0)}, "steps=0"),
+        ({"walk": Walk(temperature=0.0)}, "temperature"),
+        ({"walk": Walk(nucleus=2.0)}, "nucleus"),
     ],
 )
 def test_impossible_settings_write_nothing(run, tmp_path, wrong, found):

@@ -1,0 +1,49 @@
+"""A trained model opened for generating: what ``sample`` and its kin share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from dnadiff.checkpoints.folder import load, load_tokenizer, model_folder, model_hash, read_provenance, read_spec
+from dnadiff.data.tokenizers import NucleotideTokenizer
+from dnadiff.diffusion import Denoiser
+from dnadiff.errors import InputError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+"""Types the network may compute in."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model and what its folder says of it.
+
+    Attributes:
+        denoiser: In evaluation mode.
+        tokenizer: Of nucleotides.
+        window: Bases of a training window.
+        bos: Whether a sequence begins with [BOS].
+        name: What the FASTA description says of it.
+    """
+
+    denoiser: Denoiser
+    tokenizer: NucleotideTokenizer
+    window: int
+    bos: bool
+    name: str
+
+
+def open_model(run: str | Path) -> Model:
+    """The model of a run folder or a model folder, on the GPU if there is one.
+
+    Raises:
+        InputError: There is none, or its tokens are no nucleotides.
+    """
+    denoiser, tokenizer, spec = load(run), load_tokenizer(run), read_spec(run)
+    if not isinstance(tokenizer, NucleotideTokenizer):
+        raise InputError(f"{model_folder(run)}: has a tokenizer of {tokenizer.name}; one of nucleotides would work")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    step = read_provenance(run).get("step", "unknown")
+    bos = bool(spec.get("bos", False))
+    name = f"step={step} model={model_hash(run)[:8]}"
+    return Model(denoiser.to(device), tokenizer, int(spec["length"]) - bos, bos, name)

@@ -1,0 +1,29 @@
+"""The verbs of the command line, one a file: their flags, and the recipe each one calls.
+
+A verb imports its recipe when it runs, so help needs nothing but the standard library. Flags are checked here as far as
+they can be without opening a file.
+"""
+
+from dnadiff.verbs import compare, config, doctor, evaluate, prepare, sample, train
+from dnadiff.verbs.parser import Parser, Verb
+
+VERBS: dict[str, Verb] = {
+    "prepare": prepare.VERB,
+    "train": train.VERB,
+    "sample": sample.VERB,
+    "evaluate": evaluate.VERB,
+    "compare": compare.VERB,
+    "config": config.VERB,
+    "doctor": doctor.VERB,
+}
+"""Every verb by name, in the order of the help."""
+
+
+def parser_of(verb: str) -> Parser:
+    """The argument parser of one verb."""
+    parser = Parser(prog=f"dna-diff {verb}", description=VERBS[verb].summary, allow_abbrev=False)
+    VERBS[verb].arguments(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but results and errors")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show the messages of the libraries underneath")
+    parser.add_argument("--debug", action="store_true", help="show where an error came from")
+    return parser

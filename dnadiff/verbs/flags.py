@@ -1,0 +1,68 @@
+"""Argument types, and the flags that several verbs share."""
+
+import argparse
+from collections.abc import Callable
+
+from dnadiff.errors import did_you_mean
+
+
+def whole(low: int) -> Callable[[str], int]:
+    """An argument type: a whole number of at least ``low``."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {low}")
+        return value
+
+    return parse
+
+
+def real(above: float, most: float) -> Callable[[str], float]:
+    """An argument type: a number above ``above`` and at most ``most``."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = above
+        if not above < value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number above {above:g} and at most {most:g}")
+        return value
+
+    return parse
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """An argument type: one of some words."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f"{text!r}: {did_you_mean(text, choices)}")
+        return text
+
+    return parse
+
+
+def seed(text: str) -> int:
+    """An argument type: any integer."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def seed_and_threads(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--seed`` and ``--threads``."""
+    parser.add_argument("--seed", type=seed, metavar="N", help="seed; drawn, printed and recorded when left out")
+    parser.add_argument("-j", "--threads", type=whole(1), metavar="N", help="processor threads (default: all cores)")
+
+
+def dtype(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--dtype``."""
+    parser.add_argument(
+        "--dtype", type=one_of("fp32", "bf16"), default="fp32", metavar="fp32|bf16", help="default: fp32"
+    )

@@ -1,0 +1,42 @@
+"""``dna-diff sample``: its flags and the recipe they reach."""
+
+import argparse
+
+from dnadiff.verbs.flags import dtype, seed_and_threads, whole
+from dnadiff.verbs.parser import Verb
+from dnadiff.verbs.walk import walk_flags, walk_of
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the verb's arguments to a parser."""
+    parser.add_argument("run", metavar="RUN", help="run or model folder")
+    parser.add_argument("-o", "--out", metavar="FASTA", default="-", help="file to write; .gz compresses (default: -)")
+    parser.add_argument("-n", "--number", type=whole(1), default=10, metavar="N", help="sequences (default: 10)")
+    parser.add_argument("--length", type=whole(1), metavar="L", help="bases each (default: the training window)")
+    walk_flags(parser)
+    parser.add_argument(
+        "--batch-size", type=whole(1), default=64, metavar="B", help="sequences at once; changes no sequence"
+    )
+    dtype(parser)
+    seed_and_threads(parser)
+
+
+def run(args: argparse.Namespace, argv: list[str]) -> None:
+    """Runs the verb on its parsed arguments and the words of the command line."""
+    from dnadiff.recipes.sample import sample
+
+    sample(
+        args.run,
+        args.out,
+        n=args.number,
+        length=args.length,
+        walk=walk_of(args),
+        batch_size=args.batch_size,
+        dtype=args.dtype,
+        seed=args.seed,
+        quiet=args.quiet,
+        argv=argv,
+    )
+
+
+VERB = Verb("generate sequences", arguments, run)
