@@ -27,7 +27,7 @@ from dnadiff.checkpoints.card import card
 from dnadiff.data import atomic
 from dnadiff.data.tokenizers import Tokenizer, tokenizer_from_json
 from dnadiff.diffusion.denoiser import Denoiser
-from dnadiff.diffusion.parameterization import Subs
+from dnadiff.diffusion.parameterization import NextToken, Subs
 from dnadiff.diffusion.process import AbsorbingProcess
 from dnadiff.diffusion.schedule import SCHEDULES
 from dnadiff.errors import InputError, ResourceError, did_you_mean
@@ -35,7 +35,7 @@ from dnadiff.models.dit import DiT
 
 FORMAT = 1
 BACKBONES: dict[str, Callable[..., nn.Module]] = {"dit": DiT}
-PARAMETERIZATIONS = {"subs": Subs}
+PARAMETERIZATIONS = {"subs": Subs, "next_token": NextToken}
 PROCESSES = {"absorbing": AbsorbingProcess}
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 

@@ -7,12 +7,13 @@ schedule says how tokens are corrupted; an objective is a bound on -log p(x_0); 
 from dnadiff.diffusion.block_objective import BlockNELBO
 from dnadiff.diffusion.block_sampler import BlockSampler
 from dnadiff.diffusion.denoiser import Denoiser
-from dnadiff.diffusion.ideal import IdealDenoiser
+from dnadiff.diffusion.ideal import IdealDenoiser, IdealNextToken
+from dnadiff.diffusion.next_token_objective import NextTokenNLL
 from dnadiff.diffusion.noise_search import Clip
 from dnadiff.diffusion.objective import Batch, MaskedNELBO, Noised, Objective, TokenLoss
-from dnadiff.diffusion.parameterization import Parameterization, Subs
+from dnadiff.diffusion.parameterization import NextToken, Parameterization, Subs
 from dnadiff.diffusion.process import AbsorbingProcess
-from dnadiff.diffusion.sampler import SAMPLERS, Ancestral, FirstHitting, Sampler
+from dnadiff.diffusion.sampler import Ancestral, FirstHitting, Sampler
 from dnadiff.diffusion.schedule import (
     SCHEDULES,
     Cosine,
@@ -22,9 +23,9 @@ from dnadiff.diffusion.schedule import (
     LogLinear,
     NoiseSchedule,
 )
+from dnadiff.diffusion.truncation import Truncation
 
 __all__ = [
-    "SAMPLERS",
     "SCHEDULES",
     "AbsorbingProcess",
     "Ancestral",
@@ -38,9 +39,12 @@ __all__ = [
     "FirstHitting",
     "Geometric",
     "IdealDenoiser",
+    "IdealNextToken",
     "Linear",
     "LogLinear",
     "MaskedNELBO",
+    "NextToken",
+    "NextTokenNLL",
     "NoiseSchedule",
     "Noised",
     "Objective",
@@ -48,4 +52,5 @@ __all__ = [
     "Sampler",
     "Subs",
     "TokenLoss",
+    "Truncation",
 ]

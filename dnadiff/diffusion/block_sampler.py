@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dnadiff.diffusion.sampler import DONE, Sampler, positions_of
+from dnadiff.diffusion.sampler import DONE, Conditions, Revealing, Sampler, positions
 from dnadiff.diffusion.stopping import GO_ON, Stop
 from dnadiff.errors import InputError
 from dnadiff.models.attention import BlockCausal
@@ -40,7 +40,7 @@ PREFILL = 1024  # given tokens that are fed at once: bounds the memory a long pr
 
 @dataclass(frozen=True)
 class Piece:
-    """A finished block of some rows.
+    """A finished block of rows that are walked together.
 
     Attributes:
         rows: Which.
@@ -55,12 +55,12 @@ class Piece:
     ended: Tensor
 
 
-class BlockSampler:
-    """Samples a model of block diffusion.
+class BlockSampler(Sampler):
+    """Samples a model of block diffusion; called like any sampler, or read block by block from ``pieces``.
 
     Args:
-        steps: How a block is walked: a sampler whose plan, temperature and truncation are used within each block.
-            Its ``rows_per_call`` rows share a cache.
+        steps: How a block is walked: its plan, truncation and ``rows_per_call`` are used; the rows of a call share a
+            cache.
         block_size: Tokens of a block, as in training.
         window: Positions a block may see with its own, a multiple of the block size; None: everything before it.
         stop: Rules that end a row early.
@@ -72,35 +72,25 @@ class BlockSampler:
 
     def __init__(
         self,
-        steps: Sampler,
+        steps: Revealing,
         block_size: int,
         *,
         window: int | None = None,
         stop: Sequence[Stop] = (),
         fill: int | None = None,
     ) -> None:
+        super().__init__(steps.denoiser, truncation=steps.truncation, rows_per_call=steps.rows_per_call)
         if stop and fill is None:
             raise InputError("stop rules need fill, the token that follows the end of a row")
-        self.steps, self.denoiser, self.process = steps, steps.denoiser, steps.process
-        self.block_size, self.window, self.stop, self.fill = block_size, window, tuple(stop), fill
+        self.steps, self.block_size, self.window = steps, block_size, window
+        self.stop, self.fill = tuple(stop), fill
         self.pattern = BlockCausal(block_size, window)
 
-    def __call__(
-        self,
-        x: Tensor,
-        draws: Draws,
-        *,
-        allowed: Tensor | None = None,
-        labels: Tensor | None = None,
-        progress: Callable[[int], None] | None = None,
-    ) -> Tensor:
-        """Sequences without masks, (B, L) int64; arguments and errors as of ``Sampler``.
-
-        Row b depends on the arguments' row b and ``draws.item_ids[b]`` alone.
-        """
+    def walk(self, x: Tensor, draws: Draws, conditions: Conditions) -> Tensor:
+        """Rows (B, L) with every mask replaced, block by block; what follows the end of a row is ``fill``."""
         out = x.clone() if self.fill is None else torch.full_like(x, self.fill)
-        for piece in self.pieces(x, draws, allowed=allowed, labels=labels, progress=progress):
-            out[piece.rows, piece.start : piece.start + piece.tokens.shape[1]] = piece.tokens
+        for start, tokens, _ in _Rows(self, draws, conditions).walk(x):
+            out[:, start : start + tokens.shape[1]] = tokens
         return out
 
     @torch.inference_mode()
@@ -113,33 +103,25 @@ class BlockSampler:
         labels: Tensor | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Iterator[Piece]:
-        """The blocks as they are finished: the rows of a call from left to right, then those of the next.
+        """The blocks as they are finished: those of the rows of a call from left to right, then those of the next.
 
         Once all rows of a call have ended, their other blocks are not there. Arguments and errors as of ``Sampler``.
         """
-        if allowed is not None:
-            allowed = allowed.to(x.device).expand(*x.shape, allowed.shape[-1])
-        size = self.steps.rows_per_call or (1 if x.device.type == "cpu" else max(1, len(x)))
-        for first in range(0, len(x), size):
-            rows = slice(first, min(first + size, len(x)))
-            parts = (y if y is None else y[rows] for y in (allowed, labels))
-            yield from _Rows(self, rows, draws.rows(rows), *parts, progress).walk(x[rows])
+        for rows, conditions in self.calls(x, allowed, labels, progress):
+            for start, tokens, ended in _Rows(self, draws.rows(rows), conditions).walk(x[rows]):
+                yield Piece(rows, start, tokens, ended)
 
 
 class _Rows:
     """The rows of one call: their cache, and what is yet to be put into it."""
 
-    def __init__(
-        self, sampler: BlockSampler, rows: slice, draws: Draws, allowed: Tensor | None, labels: Tensor | None,
-        progress: Callable[[int], None] | None,
-    ) -> None:  # fmt: skip
-        self.sampler, self.rows, self.draws = sampler, rows, draws
-        self.allowed, self.labels, self.progress = allowed, labels, progress
+    def __init__(self, sampler: BlockSampler, draws: Draws, conditions: Conditions) -> None:
+        self.sampler, self.draws, self.conditions = sampler, draws, conditions
         self.cache = KVCache(None if sampler.window is None else sampler.window - sampler.block_size)
         self.pending: Tensor
 
-    def walk(self, x: Tensor) -> Iterator[Piece]:
-        """The blocks of rows x (B, L), until all have ended."""
+    def walk(self, x: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Start, tokens and ended rows of each block of rows x (B, L), until all have ended."""
         size, length, fill = self.sampler.block_size, x.shape[1], self.sampler.fill
         ended = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         recent, made = x[:, :0], ended[:, None][:, :0]
@@ -158,7 +140,7 @@ class _Rows:
                 tokens = torch.where(torch.arange(tokens.shape[1], device=x.device) < kept[:, None], tokens, fill)
                 span = max(rule.span for rule in self.sampler.stop)
                 recent, made = recent[:, -span:], made[:, -span:]
-            yield Piece(self.rows, start, tokens, ended)
+            yield start, tokens, ended
             if ended.all():
                 return
 
@@ -183,43 +165,35 @@ class _Rows:
         while (left < DONE).any():
             now = left.min(-1, keepdim=True)
             reveal = (left == now.values) & (left < DONE)
-            at = positions_of(reveal)
+            at = positions(reveal)
             here = reveal.gather(1, at)  # rows that are done ask about a token they have
             log_p = self._ask(tokens, plan.time.gather(1, now.indices), at)
-            allowed = (
-                None
-                if self.allowed is None
-                else self.allowed[:, start : start + size].gather(
-                    1, at[..., None].expand(-1, -1, self.allowed.shape[-1])
-                )
-                | ~here[..., None]
-            )
-            drawn = sampler.steps.draw(log_p, v.gather(1, at), allowed)
+            allowed = self.conditions.allowed_at(start + at)
+            drawn = sampler.draw(log_p, v.gather(1, at), None if allowed is None else allowed | ~here[..., None])
             tokens = tokens.scatter(1, at, torch.where(here, drawn, tokens.gather(1, at)))
             left = left.masked_fill(reveal, DONE)
-            if self.progress is not None:
-                self.progress(int(reveal.sum()))
+            self.conditions.progress(int(reveal.sum()))
         return tokens
 
     def _ask(self, tokens: Tensor, time: Tensor, at: Tensor) -> Tensor:
         """log p(x_0 | x_t) at some positions of the block, (B, M, V); pending tokens go in front and are stored."""
         n = self.pending.shape[1]
         t = torch.cat([time.new_zeros(self.pending.shape), time.expand(tokens.shape)], dim=1)
-        out = self.sampler.denoiser(
-            torch.cat([self.pending, tokens], dim=1), t, pattern=self.sampler.pattern, labels=self.labels,
-            cache=self.cache, at=n + at,
-        )  # fmt: skip
-        self.cache.commit(n)
-        self.pending = self.pending[:, :0]
-        return out
+        return self._feed(torch.cat([self.pending, tokens], dim=1), t, n + at)
 
     def _store(self, tokens: Tensor) -> None:
         """Queue a finished block; a long queue (of given blocks) is fed by itself."""
         self.pending = torch.cat([self.pending, tokens], dim=1)
-        n = self.pending.shape[1]
-        if n >= max(PREFILL, 2 * self.sampler.block_size):
-            sampler, t = self.sampler, torch.zeros(self.pending.shape, dtype=torch.float64, device=tokens.device)
+        if self.pending.shape[1] >= max(PREFILL, 2 * self.sampler.block_size):
             one = slice(0, 1)  # no logits are wanted; one position is the least to ask about
-            sampler.denoiser(self.pending, t, pattern=sampler.pattern, labels=self.labels, cache=self.cache, at=one)
-            self.cache.commit(n)
-            self.pending = self.pending[:, :0]
+            self._feed(self.pending, torch.zeros(self.pending.shape, device=tokens.device).double(), one)
+
+    def _feed(self, tokens: Tensor, t: Tensor, at: Tensor | slice) -> Tensor:
+        """The denoiser's answer; of the tokens those that were pending are in the cache from now on."""
+        sampler = self.sampler
+        out = sampler.denoiser(
+            tokens, t, pattern=sampler.pattern, labels=self.conditions.labels, cache=self.cache, at=at
+        )
+        self.cache.commit(self.pending.shape[1])
+        self.pending = self.pending[:, :0]
+        return out

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dnadiff.diffusion import Ancestral, BlockSampler, FirstHitting, block_sampler
+from dnadiff.diffusion import Ancestral, BlockSampler, FirstHitting, Truncation, block_sampler
 from dnadiff.diffusion.stopping import EndToken, LowComplexity
 from dnadiff.errors import InputError
 from dnadiff.models.attention import BlockCausal, BlockDiffusion
@@ -172,8 +172,8 @@ def test_low_temperature_takes_the_likeliest_token():
             for i in draws.uniform("reveal", b, width)[0].argsort(descending=True).tolist():
                 seen = denoiser(x[:, : start + width], None, pattern=BlockCausal(4))
                 x[0, start + i] = seen[0, start + i].argmax()
-    for extreme in ({"temperature": 1e-3}, {"nucleus_p": 1e-3}):
-        sampler = BlockSampler(FirstHitting(denoiser, **extreme), 4)
+    for extreme in (Truncation(temperature=1e-3), Truncation(nucleus_p=1e-3)):
+        sampler = BlockSampler(FirstHitting(denoiser, truncation=extreme), 4)
         assert torch.equal(sampler(torch.full((1, 10), MASK), draws), x)
 
 
