@@ -27,16 +27,30 @@ from dnadiff.checkpoints.card import card
 from dnadiff.data import atomic
 from dnadiff.data.tokenizers import Tokenizer, tokenizer_from_json
 from dnadiff.diffusion.denoiser import Denoiser
-from dnadiff.diffusion.parameterization import NextToken, Subs
-from dnadiff.diffusion.process import AbsorbingProcess
+from dnadiff.diffusion.discrete_objective import DiscreteNELBO
+from dnadiff.diffusion.masked_lm import MaskedLM
+from dnadiff.diffusion.next_token_objective import NextTokenNLL
+from dnadiff.diffusion.objective import MaskedNELBO, Objective
+from dnadiff.diffusion.parameterization import D3PM, NextToken, Sedd, Subs
+from dnadiff.diffusion.process import AbsorbingProcess, Process, UniformProcess
 from dnadiff.diffusion.schedule import SCHEDULES
+from dnadiff.diffusion.score_objective import ScoreEntropy
+from dnadiff.diffusion.uniform_objective import UniformNELBO
 from dnadiff.errors import InputError, ResourceError, did_you_mean
 from dnadiff.models.dit import DiT
 
 FORMAT = 1
 BACKBONES: dict[str, Callable[..., nn.Module]] = {"dit": DiT}
-PARAMETERIZATIONS = {"subs": Subs, "next_token": NextToken}
-PROCESSES = {"absorbing": AbsorbingProcess}
+PARAMETERIZATIONS = {"subs": Subs, "d3pm": D3PM, "sedd": Sedd, "next_token": NextToken}
+PROCESSES = {"absorbing": AbsorbingProcess, "uniform": UniformProcess}
+OBJECTIVES: dict[str, Callable[..., Objective]] = {
+    "masked_nelbo": MaskedNELBO,
+    "discrete_nelbo": DiscreteNELBO,
+    "score_entropy": ScoreEntropy,
+    "uniform_nelbo": UniformNELBO,
+    "next_token_nll": lambda process: NextTokenNLL(),
+    "masked_lm": MaskedLM,
+}
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 
 Spec = Mapping[str, Any]
@@ -47,7 +61,7 @@ def build_denoiser(spec: Spec) -> Denoiser:
 
     Args:
         spec: ``backbone``, ``parameterization`` and ``process`` with the constructor arguments of what they name, and
-            ``time_conditioning``.
+            ``time_conditioning``. ``objective`` says what the model is scored with, see ``build_objective``.
 
     Raises:
         InputError: Something is missing, unknown, or does not fit.
@@ -60,6 +74,24 @@ def build_denoiser(spec: Spec) -> Denoiser:
     if max(*parameterization.allowed, parameterization.mask_id) >= backbone.vocab_size:
         raise InputError(f"parameterization.allowed: ids must lie below backbone.vocab_size={backbone.vocab_size}")
     return Denoiser(backbone, parameterization, process, time_conditioning=bool(spec.get("time_conditioning", False)))
+
+
+def build_objective(section: Spec, process: Process) -> Objective:
+    """The objective that a section of plain JSON names, such as a spec's ``objective``: what the model is scored with.
+
+    Args:
+        section: ``name`` and the constructor arguments of what it names.
+        process: The denoiser's.
+
+    Raises:
+        InputError: Something is missing, unknown, or does not fit.
+    """
+    return _made(OBJECTIVES, {**section, "process": process}, "objective")
+
+
+def scoring_section(spec: Spec) -> Spec:
+    """What a spec says its model is scored with; the count estimator for specs of masked diffusion that do not."""
+    return spec.get("objective", {"name": "masked_nelbo", "estimator": "count"})
 
 
 def save_model(

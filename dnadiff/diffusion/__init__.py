@@ -7,12 +7,14 @@ schedule says how tokens are corrupted; an objective is a bound on -log p(x_0); 
 from dnadiff.diffusion.block_objective import BlockNELBO
 from dnadiff.diffusion.block_sampler import BlockSampler
 from dnadiff.diffusion.denoiser import Denoiser
+from dnadiff.diffusion.discrete_objective import DiscreteNELBO
 from dnadiff.diffusion.ideal import IdealDenoiser, IdealNextToken
+from dnadiff.diffusion.masked_lm import MaskedLM
 from dnadiff.diffusion.next_token_objective import NextTokenNLL
 from dnadiff.diffusion.noise_search import Clip
 from dnadiff.diffusion.objective import Batch, MaskedNELBO, Noised, Objective, TokenLoss
-from dnadiff.diffusion.parameterization import NextToken, Parameterization, Subs
-from dnadiff.diffusion.process import AbsorbingProcess
+from dnadiff.diffusion.parameterization import D3PM, NextToken, Parameterization, Sedd, Subs
+from dnadiff.diffusion.process import AbsorbingProcess, Process, UniformProcess
 from dnadiff.diffusion.sampler import Ancestral, FirstHitting, Sampler
 from dnadiff.diffusion.schedule import (
     SCHEDULES,
@@ -20,12 +22,19 @@ from dnadiff.diffusion.schedule import (
     CosineSquared,
     Geometric,
     Linear,
+    Log,
     LogLinear,
+    LogUniform,
     NoiseSchedule,
+    Square,
+    SquareRoot,
 )
+from dnadiff.diffusion.score_objective import ScoreEntropy
 from dnadiff.diffusion.truncation import Truncation
+from dnadiff.diffusion.uniform_objective import UniformNELBO
 
 __all__ = [
+    "D3PM",
     "SCHEDULES",
     "AbsorbingProcess",
     "Ancestral",
@@ -36,12 +45,16 @@ __all__ = [
     "Cosine",
     "CosineSquared",
     "Denoiser",
+    "DiscreteNELBO",
     "FirstHitting",
     "Geometric",
     "IdealDenoiser",
     "IdealNextToken",
     "Linear",
+    "Log",
     "LogLinear",
+    "LogUniform",
+    "MaskedLM",
     "MaskedNELBO",
     "NextToken",
     "NextTokenNLL",
@@ -49,8 +62,15 @@ __all__ = [
     "Noised",
     "Objective",
     "Parameterization",
+    "Process",
     "Sampler",
+    "ScoreEntropy",
+    "Sedd",
+    "Square",
+    "SquareRoot",
     "Subs",
     "TokenLoss",
     "Truncation",
+    "UniformNELBO",
+    "UniformProcess",
 ]

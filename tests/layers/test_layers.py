@@ -30,7 +30,7 @@ BASE = {"__version__", "errors", "random"}
 INSIDE = {  # layer -> what of dnadiff it may import
     "errors": set(),
     "random": set(),
-    "schema": {"errors"},
+    "schema": {"errors", "schema"},
     "config": {"errors", "schema"},
     "models": BASE | {"models"},
     "diffusion": BASE | {"diffusion", "models.attention", "models.cache"},
