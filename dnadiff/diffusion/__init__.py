@@ -8,13 +8,16 @@ from dnadiff.diffusion.block_objective import BlockNELBO
 from dnadiff.diffusion.block_sampler import BlockSampler
 from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.discrete_objective import DiscreteNELBO
+from dnadiff.diffusion.guidance import classifier_free
 from dnadiff.diffusion.ideal import IdealDenoiser, IdealNextToken
 from dnadiff.diffusion.masked_lm import MaskedLM
 from dnadiff.diffusion.next_token_objective import NextTokenNLL
+from dnadiff.diffusion.next_token_sampler import Autoregressive
 from dnadiff.diffusion.noise_search import Clip
 from dnadiff.diffusion.objective import Batch, MaskedNELBO, Noised, Objective, TokenLoss
 from dnadiff.diffusion.parameterization import D3PM, NextToken, Parameterization, Sedd, Subs
 from dnadiff.diffusion.process import AbsorbingProcess, Process, UniformProcess
+from dnadiff.diffusion.remasking import Loop, ReMDM
 from dnadiff.diffusion.sampler import Ancestral, FirstHitting, Sampler
 from dnadiff.diffusion.schedule import (
     SCHEDULES,
@@ -30,6 +33,7 @@ from dnadiff.diffusion.schedule import (
     SquareRoot,
 )
 from dnadiff.diffusion.score_objective import ScoreEntropy
+from dnadiff.diffusion.sliding import Sliding
 from dnadiff.diffusion.truncation import Truncation
 from dnadiff.diffusion.uniform_objective import UniformNELBO
 
@@ -38,6 +42,7 @@ __all__ = [
     "SCHEDULES",
     "AbsorbingProcess",
     "Ancestral",
+    "Autoregressive",
     "Batch",
     "BlockNELBO",
     "BlockSampler",
@@ -54,6 +59,7 @@ __all__ = [
     "Log",
     "LogLinear",
     "LogUniform",
+    "Loop",
     "MaskedLM",
     "MaskedNELBO",
     "NextToken",
@@ -63,9 +69,11 @@ __all__ = [
     "Objective",
     "Parameterization",
     "Process",
+    "ReMDM",
     "Sampler",
     "ScoreEntropy",
     "Sedd",
+    "Sliding",
     "Square",
     "SquareRoot",
     "Subs",
@@ -73,4 +81,5 @@ __all__ = [
     "Truncation",
     "UniformNELBO",
     "UniformProcess",
+    "classifier_free",
 ]
