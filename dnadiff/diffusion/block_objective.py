@@ -73,6 +73,7 @@ class BlockNELBO(Objective):
         if published and estimator != "time":
             raise InputError("published weights go with estimator='time'")
         self.pattern = BlockDiffusion(block_size)
+        self.exact = block_size == 1 and estimator == "count"
         self.process, self.block_size, self.estimator, self.published = process, block_size, estimator, published
         self.clip = clip or (Clip(1, block_size) if estimator == "count" else Clip(EPS, 1.0))
         _check(self.clip, estimator, block_size)

@@ -20,7 +20,7 @@ from dnadiff.diffusion import Sampler
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.random import Draws
 from dnadiff.recipes.model import DTYPES, Model, open_model
-from dnadiff.recipes.walk import EXACT, Walk, sampler_of
+from dnadiff.recipes.walk import EXACT, Walk, sampler_for
 
 FARTHEST = 64  # times the training window; beyond it the distances within a sequence mean nothing to the model
 
@@ -59,10 +59,10 @@ def sample(
     model = open_model(run)
     length = model.window if length is None else length
     most = FARTHEST * model.window
-    if not 1 <= length <= most:
+    if length < 1 or (length > most and model.block_size is None):
         raise InputError(f"--length {length}: the model read {model.window} bases at a time; 1 to {most} would work")
     seed = secrets.randbits(32) if seed is None else seed
-    sampler = sampler_of(model.denoiser, walk, length)
+    sampler = sampler_for(model, walk, length)
     _say(model, length, seed, quiet)
     model.denoiser.backbone.to(DTYPES[dtype])
     with FastaWriter(out) as fasta, _progress(n * length, quiet) as progress:
@@ -102,7 +102,7 @@ def _say(model: Model, length: int, seed: int, quiet: bool) -> None:
     if quiet:
         return
     print(f"sample       {length:,} bases each, seed {seed}, {model.name}", file=sys.stderr)
-    if length > model.window:
+    if length > model.window and model.block_size is None:
         note = f"{length:,} bases are more than the {model.window:,} the model was trained on"
         print(f"note         {note}", file=sys.stderr)
 

@@ -28,6 +28,14 @@ def walk_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--nucleus", type=real(0, 1), default=1.0, metavar="P", help="keep the likeliest bases up to P (1: all)"
     )
+    block_size(parser)
+
+
+def block_size(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--block-size``."""
+    parser.add_argument(
+        "--block-size", type=whole(1), metavar="B", help="bases of a block (default: as the model was trained)"
+    )
 
 
 def walk_of(args: argparse.Namespace) -> "Walk":
@@ -48,4 +56,5 @@ def walk_of(args: argparse.Namespace) -> "Walk":
         tokens_per_step=args.tokens_per_step or 1,
         temperature=args.temperature,
         nucleus=args.nucleus,
+        block_size=args.block_size,
     )
