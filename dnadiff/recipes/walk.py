@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dnadiff.diffusion import SAMPLERS, Ancestral, Denoiser, FirstHitting, Sampler
+from dnadiff.diffusion import Ancestral, Denoiser, FirstHitting, Sampler, Truncation
 from dnadiff.errors import InputError, did_you_mean
 
 
@@ -25,6 +25,9 @@ class Walk:
     nucleus: float = 1.0
 
 
+SAMPLERS = {"first_hitting": FirstHitting, "ancestral": Ancestral}
+"""The samplers a command may name."""
+
 EXACT = Walk()
 """The default: one base a call, from the model's own distribution."""
 
@@ -35,7 +38,7 @@ def sampler_of(denoiser: Denoiser, walk: Walk, length: int) -> Sampler:
     Raises:
         InputError: A setting is impossible or belongs to another sampler.
     """
-    shape = {"temperature": walk.temperature, "nucleus_p": walk.nucleus}
+    shape = {"truncation": Truncation(walk.temperature, walk.nucleus)}
     if walk.sampler not in SAMPLERS:
         raise InputError(f"--sampler {walk.sampler}: {did_you_mean(walk.sampler, SAMPLERS)}")
     if walk.sampler == "ancestral":

@@ -10,7 +10,7 @@ from Bio import SeqIO
 from dnadiff.checkpoints.folder import model_hash, save_model
 from dnadiff.cli import main
 from dnadiff.data.tokenizers import NucleotideTokenizer
-from dnadiff.diffusion import FirstHitting
+from dnadiff.diffusion import FirstHitting, Truncation
 from dnadiff.errors import InputError
 from dnadiff.random import Draws
 from dnadiff.recipes.sample import sample
@@ -63,7 +63,7 @@ def test_it_is_the_samplers_own_sequence(run, tmp_path):
         quiet=True,
         walk=Walk(tokens_per_step=2, temperature=0.8, nucleus=0.9),
     )
-    walk = FirstHitting(tiny_denoiser(), 2, temperature=0.8, nucleus_p=0.9)
+    walk = FirstHitting(tiny_denoiser(), 2, truncation=Truncation(temperature=0.8, nucleus_p=0.9))
     tokens = walk(torch.full((1, 12), MASK), Draws(5, [0]))[0]
     assert str(records(tmp_path / "x.fa")[0].seq) == NucleotideTokenizer().decode(tokens.numpy())
 
