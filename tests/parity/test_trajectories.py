@@ -16,7 +16,6 @@ import torch
 from dnadiff.diffusion import AbsorbingProcess, Denoiser, LogLinear, Subs
 from dnadiff.diffusion.sampler import Plan, Revealing
 from dnadiff.models.dit import DiT
-from dnadiff.random import Draws
 
 MASK, STEPS = 3, 64
 RUNS = ["ddpm_tc0", "ddpm_tc1", "cache_tc0"]
