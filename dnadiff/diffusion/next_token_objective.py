@@ -23,6 +23,8 @@ class NextTokenNLL(Objective):
     not scored but stay visible to what lies right of them, unless ``batch.visible`` hides them.
     """
 
+    exact = True
+
     def noise(self, batch: Batch, draws: Draws) -> Noised:
         """The batch as it is, at t = 0; weight 1 where a token is scored."""
         return Noised(batch.x0, batch.x0.new_zeros(len(batch.x0), dtype=torch.float64), _scored(batch).double())

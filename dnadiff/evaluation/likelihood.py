@@ -175,14 +175,14 @@ def chosen_floors(floors: Mapping[int, Scores]) -> dict[str, Scores]:
     return named
 
 
-def summarise(model: Scores, floors: Mapping[str, Scores]) -> list[dict]:
-    """One row for the model and one a floor, in plain JSON values.
+def summarise(model: Scores, floors: Mapping[str, Scores], *, exact: bool = False) -> list[dict]:
+    """One row for the model, which says whether it is a bound, and one a floor, in plain JSON values.
 
     Keys: name, bits_per_base, standard_error, monte_carlo_error (None with one draw), nats_per_base, perplexity,
     windows, bases; floors also difference (model minus floor: negative when the model is better) and
     difference_error, paired.
     """
-    rows = [_row("model (bound)", model)]
+    rows = [_row("model (exact)" if exact else "model (bound)", model)]
     for name, floor in floors.items():
         gap, error = difference(model, floor)
         rows.append(_row(name, floor) | {"difference": gap, "difference_error": _finite(error)})

@@ -14,7 +14,14 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from dnadiff.checkpoints.folder import load, load_tokenizer, model_hash
+from dnadiff.checkpoints.folder import (
+    build_objective,
+    load,
+    load_tokenizer,
+    model_hash,
+    read_spec,
+    scoring_section,
+)
 from dnadiff.checkpoints.provenance import provenance
 from dnadiff.config import from_json
 from dnadiff.data.genome import Store, open_genome
@@ -22,7 +29,6 @@ from dnadiff.data.intervals import Interval, overlap_bp, read_bed
 from dnadiff.data.splits import Split
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.data.windows import WindowDataset
-from dnadiff.diffusion.objective import MaskedNELBO
 from dnadiff.errors import InputError
 from dnadiff.evaluation.likelihood import (
     Scores,
@@ -36,6 +42,7 @@ from dnadiff.evaluation.likelihood import (
 )
 from dnadiff.evaluation.markov import MarkovChain
 from dnadiff.recipes.inputs import held_out_windows
+from dnadiff.recipes.methods import likelihood_in_words
 from dnadiff.recipes.tables import Column, check_out, publish
 from dnadiff.schema import Config
 
@@ -87,7 +94,10 @@ def evaluate(
     seed = secrets.randbits(32) if seed is None else seed
     config, parts = run_config(run), run_split(run)
     denoiser, tokenizer = load(run), _nucleotides(run)
-    objective = MaskedNELBO(denoiser.process, config.estimator)
+    scoring = scoring_section(read_spec(run))
+    objective = build_objective(scoring, denoiser.process)
+    if objective.exact and samples != 1:
+        raise InputError(f"--samples {samples}: the likelihood of {run} is exact and draws nothing; leave it out")
     store, intervals, what, notes = _sequences(config, parts, data, split)
     dataset = held_out_windows(config, store, intervals)
     batches = partial(_batches, dataset, _evenly(len(dataset), windows), batch_size)
@@ -99,13 +109,14 @@ def evaluate(
             turned = (reverse_complement(window, tokenizer) for window in batches("other strand" * show))
             model = average(model, score(denoiser, objective, turned, seed=seed, samples=samples, strand="-"))
     floors, missing = _floors(run, batches, tokenizer, both_strands)
-    rows = summarise(model, floors)
+    rows = summarise(model, floors, exact=objective.exact)
     settings = {
         "run": run, "split": None if data else split, "length": config.model.length, "draws": samples,
-        "both_strands": both_strands, "estimator": config.estimator, "dtype": dtype, "seed": seed,
+        "both_strands": both_strands, "algo": config.algo.name, "objective": dict(scoring), "dtype": dtype,
+        "seed": seed,
     }  # fmt: skip
     report = {
-        "protocol": [*_protocol(what, rows[0], settings), *notes, *missing, verdict(rows)],
+        "protocol": [*_protocol(what, rows[0], settings, objective.exact), *notes, *missing, verdict(rows)],
         "verdict": verdict(rows),
         "rows": rows,
         "settings": settings,
@@ -243,14 +254,15 @@ def _floors(
     return chosen_floors(floors), []
 
 
-def _protocol(what: str, model: dict, settings: dict) -> list[str]:
+def _protocol(what: str, model: dict, settings: dict, exact: bool) -> list[str]:
     strands = "both strands, averaged" if settings["both_strands"] else "forward strand"
     draws = "1 draw" if settings["draws"] == 1 else f"{settings['draws']} draws"
+    drawn = "" if exact else f"{draws} a window, seed {settings['seed']}, "
     return [
         f"{what}: {model['windows']:,} windows of {settings['length']} tokens on a grid, {model['bases']:,} bases, "
         f"{strands}",
-        f"upper bound on -log2 p, {settings['estimator']} estimator, {draws} a window, {settings['dtype']}, "
-        f"seed {settings['seed']}; ± is the standard error over windows",
+        f"{likelihood_in_words(settings['objective'])}, {drawn}{settings['dtype']}; ± is the standard error over "
+        "windows",
         "Markov floors: counted on both strands of the training split, context restarts at every window; "
         "best is the order that pays least for these windows",
     ]

@@ -30,7 +30,7 @@ BASE = {"__version__", "errors", "random"}
 INSIDE = {  # layer -> what of dnadiff it may import
     "errors": set(),
     "random": set(),
-    "schema": {"errors"},
+    "schema": {"errors", "schema"},
     "config": {"errors", "schema"},
     "models": BASE | {"models"},
     "diffusion": BASE | {"diffusion", "models.attention", "models.cache"},
@@ -64,7 +64,7 @@ OUTSIDE = {  # layer -> the packages it may import besides the standard library;
     "models": {"torch", "einops", "flash_attn"},
     "diffusion": {"torch", "einops"},
     "data": {"torch", "numpy", "pyfaidx", "Bio", "tokenizers", "pyarrow", "datasets"},
-    "checkpoints": {"torch", "numpy", "safetensors", "transformers"},
+    "checkpoints": {"torch", "numpy", "safetensors", "transformers", "huggingface_hub"},
     "evaluation": {"torch", "numpy", "sklearn", "matplotlib"},
     "training": None,
     "recipes": None,
@@ -76,6 +76,7 @@ OUTSIDE = {  # layer -> the packages it may import besides the standard library;
 ONLY_IN_FUNCTIONS = {
     "flash_attn",
     "transformers",
+    "huggingface_hub",
     "tokenizers",
     "pyarrow",
     "datasets",

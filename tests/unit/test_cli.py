@@ -64,7 +64,7 @@ def refusal(capsys, *words):
         (["trian"], "trian: no such verb; did you mean train?"),
         (
             ["--vresion"],
-            "--vresion: no such verb; there are: prepare, train, sample, evaluate, compare, config, doctor",
+            "--vresion: no such verb; there are: prepare, train, sample, evaluate, compare, convert, config, doctor",
         ),
         (["sample", "run", "--nuclues", "0.9"], "--nuclues: unknown to dna-diff sample; did you mean --nucleus?"),
         (["sample", "run", "--batch", "3"], "--batch: unknown to dna-diff sample; did you mean --batch-size?"),
