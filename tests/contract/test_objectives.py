@@ -84,9 +84,7 @@ def test_gradients_are_finite_beside_pads_and_nothing_without_tokens(method):
 def test_the_gradient_is_the_slope(method):
     """Autograd of every logit against a difference quotient in float64."""
     denoiser, objective = method
-    batch = Batch(
-        torch.tensor([[2, 7, 9, 4], [2, 10, 8, 7]]), torch.tensor([[False, True, True, False]] + [[True] * 4])
-    )
+    batch = Batch(torch.tensor([[2, 7, 9, 4], [2, 10, 8, 7]]), torch.tensor([[False, True, True, False], [True] * 4]))
     batch = Batch(batch.x0, batch.valid, batch.x0 == 2)
     noised = objective.noise(batch, Draws(3, [5, 6]))
     logits = torch.randn(2, 4, SPEC["backbone"]["vocab_size"], generator=torch.Generator().manual_seed(0)).double()
