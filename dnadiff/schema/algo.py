@@ -71,7 +71,8 @@ def check_algo(algo: AlgoConfig, estimator: str, time_conditioning: bool, *, bos
     if name == "ar":
         require(bos, "data.bos=false: algo=ar predicts every base from those before it and begins with [BOS]")
         require(
-            stem == 0, f"model.stem={stem}: a stem sees bases to the right, which algo=ar predicts; model.stem=0 works"
+            stem == 0,
+            f"model.stem={stem}: a stem sees bases to the right, which algo=ar predicts; model.stem=0 would work",
         )
 
 
