@@ -25,7 +25,7 @@ from torch import nn
 from dnadiff.checkpoints import manifest
 from dnadiff.checkpoints.card import card
 from dnadiff.data import atomic
-from dnadiff.data.tokenizers import Tokenizer, tokenizer_from_json
+from dnadiff.data.tokenizers import NucleotideTokenizer, Tokenizer, tokenizer_from_json
 from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.discrete_objective import DiscreteNELBO
 from dnadiff.diffusion.masked_lm import MaskedLM
@@ -115,7 +115,7 @@ def save_model(
         name: value.detach().to("cpu", torch.float32).contiguous()
         for name, value in denoiser.backbone.state_dict().items()
     }
-    _check({name: (tuple(value.shape), "F32") for name, value in weights.items()}, spec, folder / WEIGHTS)
+    check_weights({name: (tuple(value.shape), "F32") for name, value in weights.items()}, spec, folder / WEIGHTS)
     with atomic.lock(folder), atomic.new_folder(folder, replace=True) as new:
         try:
             save_file(weights, new / WEIGHTS, metadata={"format": "pt"})
@@ -125,7 +125,12 @@ def save_model(
             CONFIG: _json({**spec, "format": FORMAT}),
             TOKENIZER: _json(tokenizer.to_json()),
             "provenance.json": _json(provenance),
-            "README.md": card(spec, provenance, sum(value.numel() for value in weights.values())),
+            "README.md": card(
+                spec,
+                provenance,
+                sum(value.numel() for value in weights.values()),
+                dna=isinstance(tokenizer, NucleotideTokenizer),
+            ),
         }
         for name, text in texts.items():
             (new / name).write_text(text, encoding="utf-8")
@@ -144,7 +149,7 @@ def load(path: str | Path) -> Denoiser:
     manifest.verify(folder, (CONFIG, WEIGHTS, TOKENIZER))
     spec = _read_json(folder / CONFIG)
     _check_format(spec, folder)
-    _check(_header(folder / WEIGHTS), spec, folder / WEIGHTS)
+    check_weights(_header(folder / WEIGHTS), spec, folder / WEIGHTS)
     denoiser = build_denoiser(spec)
     denoiser.backbone.load_state_dict(load_file(folder / WEIGHTS))
     return denoiser.eval()
@@ -217,8 +222,17 @@ def _check_format(spec: Spec, folder: Path) -> None:
         raise InputError(f"{folder}: is a fine-tuned model, not a denoiser; dnadiff.load_predictor would work")
 
 
-def _check(found: Mapping[str, tuple[tuple[int, ...], str]], spec: Spec, path: Path) -> None:
-    """Compares names, shapes and types of weights with what the spec asks for, without allocating any."""
+def check_weights(found: Mapping[str, tuple[tuple[int, ...], str]], spec: Spec, path: Path) -> None:
+    """Compares weights with what a spec asks for, without allocating any.
+
+    Args:
+        found: Shape and type (as safetensors writes it) of each by name.
+        spec: What they should be the weights of.
+        path: Where they came from, for messages.
+
+    Raises:
+        InputError: One is missing, unexpected, or of another shape or type; named.
+    """
     with torch.device("meta"):
         wanted = {name: tuple(value.shape) for name, value in build_denoiser(spec).backbone.state_dict().items()}
     if missing := sorted(wanted.keys() - found.keys()):

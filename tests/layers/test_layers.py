@@ -64,7 +64,7 @@ OUTSIDE = {  # layer -> the packages it may import besides the standard library;
     "models": {"torch", "einops", "flash_attn"},
     "diffusion": {"torch", "einops"},
     "data": {"torch", "numpy", "pyfaidx", "Bio", "tokenizers", "pyarrow", "datasets"},
-    "checkpoints": {"torch", "numpy", "safetensors", "transformers"},
+    "checkpoints": {"torch", "numpy", "safetensors", "transformers", "huggingface_hub"},
     "evaluation": {"torch", "numpy", "sklearn", "matplotlib"},
     "training": None,
     "recipes": None,
@@ -76,6 +76,7 @@ OUTSIDE = {  # layer -> the packages it may import besides the standard library;
 ONLY_IN_FUNCTIONS = {
     "flash_attn",
     "transformers",
+    "huggingface_hub",
     "tokenizers",
     "pyarrow",
     "datasets",

@@ -1,7 +1,7 @@
 """Every `dna-diff` line and every Python block of the README runs, in order, in one folder.
 
-The lines are run as they stand, through a shell. Three verbs only do less of the same: what is appended here ends
-training after a few steps, scores a few windows and draws a few sequences.
+The lines are run as they stand, through a shell, beside a checkpoint of another implementation. Three verbs only do
+less of the same: what is appended here ends training after a few steps, scores a few windows and draws a few sequences.
 """
 
 import os
@@ -9,6 +9,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.foreign import lightning
 
 ROOT = Path(__file__).parents[2]
 LESS = {
@@ -45,6 +47,7 @@ def test_every_step_of_the_readme_runs(tmp_path):
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dnadiff "$@"\n')
     command.chmod(0o755)
     (tmp_path / "data").symlink_to(ROOT / "data")
+    lightning(tmp_path / "mdlm.ckpt")
     environment = {**os.environ, "PATH": f"{command.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     for language, step in STEPS:
         words = ["sh", "-c", shortened(step)] if language == "bash" else [sys.executable, "-c", step]
