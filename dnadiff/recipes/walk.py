@@ -134,6 +134,9 @@ def settled(walk: Walk, denoiser: Denoiser) -> Walk:
         InputError: There is no such sampler, a setting belongs to another one, or it does not go with the model.
     """
     fits = [name for name, kind in SAMPLERS.items() if isinstance(denoiser.parameterization, kind.sampler.works_with)]
+    if not fits:
+        found = type(denoiser.parameterization).__name__
+        raise InputError(f"this model predicts by {found}, which no sampler walks; one of algo=mdlm or ar would work")
     walk = checked(replace(walk, sampler=fits[0]) if walk.sampler is None else walk)
     if walk.sampler not in fits:
         needs = SAMPLERS[walk.sampler].needs

@@ -15,7 +15,7 @@ from dnadiff.diffusion.remasking import ETAS
 from dnadiff.errors import InputError
 from dnadiff.random import Draws
 from dnadiff.recipes.sample import sample
-from dnadiff.recipes.walk import SAMPLERS, Walk
+from dnadiff.recipes.walk import SAMPLERS, Walk, settled
 from dnadiff.verbs import walk as verbs
 from tests.oracle import BASES, BOS, MASK
 from tests.tiny import SPEC, tiny_denoiser, tiny_next_token
@@ -176,6 +176,14 @@ def test_a_next_token_model_is_sampled_from_left_to_right(tmp_path):
     assert json.loads((tmp_path / "x.fa.provenance.json").read_text())["sampler"] == "autoregressive"
     with pytest.raises(InputError, match=r"needs a model of masked diffusion \(algo=mdlm\); .* autoregressive would"):
         sample(run, quiet=True, walk=Walk("remdm"))
+
+
+def test_a_model_that_no_sampler_walks_is_refused():
+    class Other(torch.nn.Module):
+        parameterization = torch.nn.Identity()
+
+    with pytest.raises(InputError, match="predicts by Identity, which no sampler walks"):
+        settled(Walk(), Other())
 
 
 def test_the_verbs_know_the_samplers_of_the_recipes():
