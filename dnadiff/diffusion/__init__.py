@@ -18,7 +18,7 @@ from dnadiff.diffusion.objective import Batch, MaskedNELBO, Noised, Objective, T
 from dnadiff.diffusion.parameterization import D3PM, NextToken, Parameterization, Sedd, Subs
 from dnadiff.diffusion.process import AbsorbingProcess, Process, UniformProcess
 from dnadiff.diffusion.remasking import Loop, ReMDM
-from dnadiff.diffusion.sampler import Ancestral, FirstHitting, Sampler
+from dnadiff.diffusion.sampler import Ancestral, FirstHitting, Revealing, Sampler
 from dnadiff.diffusion.schedule import (
     SCHEDULES,
     Cosine,
@@ -70,6 +70,7 @@ __all__ = [
     "Parameterization",
     "Process",
     "ReMDM",
+    "Revealing",
     "Sampler",
     "ScoreEntropy",
     "Sedd",

@@ -86,7 +86,7 @@ def check_algo(algo: AlgoConfig, estimator: str, time_conditioning: bool, *, bos
     if name in ("ar", "bd3lm"):
         what = "every base" if name == "ar" else "every block"
         require(bos, f"data.bos=false: algo={name} predicts {what} from those before it and begins with [BOS]")
-        sees = f"model.stem={stem}: a stem sees bases to the right, which algo={name} predicts; model.stem=0 works"
+        sees = f"model.stem={stem}: a stem sees bases to the right, which algo={name} predicts; model.stem=0 would work"
         require(stem == 0, sees)
 
 

@@ -60,6 +60,14 @@ def test_rows_together_agree_with_rows_alone(make):
     assert torch.equal(together, make(denoiser, rows_per_call=1)(x, Draws(5, range(9))))
 
 
+def test_a_model_that_predicts_shown_tokens_too_leaves_them_alone():
+    """Also in a row that has nothing left to reveal while others have."""
+    denoiser = tiny_denoiser(parameterization={**SPEC["parameterization"], "carry_over": False})
+    x = start_of(9)
+    out = BlockSampler(FirstHitting(denoiser, rows_per_call=9), 4)(x, Draws(0, range(9)))
+    assert torch.equal(out[x != MASK], x[x != MASK]) and not (out == MASK).any()
+
+
 def test_shorter_samples_begin_longer_ones():
     sampler = BlockSampler(FirstHitting(tiny_denoiser()), 4, window=8)
     long = sampler(torch.full((2, 30), MASK), Draws(0, [0, 1]))
