@@ -50,7 +50,7 @@ def cross_entropy(x, masked):
     return -sum(math.log(conditional(x, i, shown)) for i in masked)
 
 
-def law_of_reveals(groups, start=(MASK,) * LENGTH, allowed=None):
+def law_of_reveals(groups, start=(MASK,) * LENGTH, allowed=None, conditional=conditional):
     """Probability of each sequence when groups of positions are revealed in turn, independently within a group."""
     law = {tuple(start): 1.0}
     for group in groups:

@@ -6,12 +6,15 @@ schedule says how tokens are corrupted; an objective is a bound on -log p(x_0); 
 
 from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.discrete_objective import DiscreteNELBO
+from dnadiff.diffusion.guidance import classifier_free
 from dnadiff.diffusion.ideal import IdealDenoiser, IdealNextToken
 from dnadiff.diffusion.masked_lm import MaskedLM
 from dnadiff.diffusion.next_token_objective import NextTokenNLL
+from dnadiff.diffusion.next_token_sampler import Autoregressive
 from dnadiff.diffusion.objective import Batch, MaskedNELBO, Noised, Objective, TokenLoss
 from dnadiff.diffusion.parameterization import D3PM, NextToken, Parameterization, Sedd, Subs
 from dnadiff.diffusion.process import AbsorbingProcess, Process, UniformProcess
+from dnadiff.diffusion.remasking import Loop, ReMDM
 from dnadiff.diffusion.sampler import Ancestral, FirstHitting, Sampler
 from dnadiff.diffusion.schedule import (
     SCHEDULES,
@@ -27,6 +30,7 @@ from dnadiff.diffusion.schedule import (
     SquareRoot,
 )
 from dnadiff.diffusion.score_objective import ScoreEntropy
+from dnadiff.diffusion.sliding import Sliding
 from dnadiff.diffusion.truncation import Truncation
 from dnadiff.diffusion.uniform_objective import UniformNELBO
 
@@ -35,6 +39,7 @@ __all__ = [
     "SCHEDULES",
     "AbsorbingProcess",
     "Ancestral",
+    "Autoregressive",
     "Batch",
     "Cosine",
     "CosineSquared",
@@ -48,6 +53,7 @@ __all__ = [
     "Log",
     "LogLinear",
     "LogUniform",
+    "Loop",
     "MaskedLM",
     "MaskedNELBO",
     "NextToken",
@@ -57,9 +63,11 @@ __all__ = [
     "Objective",
     "Parameterization",
     "Process",
+    "ReMDM",
     "Sampler",
     "ScoreEntropy",
     "Sedd",
+    "Sliding",
     "Square",
     "SquareRoot",
     "Subs",
@@ -67,4 +75,5 @@ __all__ = [
     "Truncation",
     "UniformNELBO",
     "UniformProcess",
+    "classifier_free",
 ]

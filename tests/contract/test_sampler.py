@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dnadiff.diffusion import Ancestral, FirstHitting, Truncation
+from dnadiff.diffusion import Ancestral, FirstHitting, ReMDM, Sliding, Truncation
 from dnadiff.errors import InputError
 from dnadiff.random import Draws
 from tests.oracle import BASES, MASK, VOCAB
@@ -14,6 +14,9 @@ MAKE = {
     "first hitting": lambda denoiser, **kw: FirstHitting(denoiser, **kw),
     "first hitting 3": lambda denoiser, **kw: FirstHitting(denoiser, 3, **kw),
     "ancestral": lambda denoiser, **kw: Ancestral(denoiser, 6, **kw),
+    "remdm cap": lambda denoiser, **kw: ReMDM(denoiser, 6, eta=0.4, **kw),
+    "remdm conf": lambda denoiser, **kw: ReMDM(denoiser, 6, remask="conf", **kw),
+    "sliding remdm": lambda denoiser, **kw: Sliding(ReMDM(denoiser, 4, eta=0.4, **kw), 9, 4, lead=1),
 }
 
 

@@ -22,9 +22,22 @@ PACKAGE = sorted((ROOT / "dnadiff").rglob("*.py"))
 SOURCES = sorted([*PACKAGE, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])
 TEXTS = [
     file
-    for file in [*SOURCES, *(ROOT / "configs").rglob("*.yaml"), *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    for file in [
+        *SOURCES,
+        *(ROOT / "configs").rglob("*.yaml"),
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "notebooks").glob("*.ipynb"),
+    ]
     if file != Path(__file__)
-] + [ROOT / "pyproject.toml", ROOT / "constraints.txt", ROOT / "Makefile", ROOT / ".ci" / "run"]
+] + [
+    ROOT / "pyproject.toml",
+    ROOT / "constraints.txt",
+    ROOT / "Makefile",
+    ROOT / "CITATION.cff",
+    ROOT / "dnadiff" / "references.bib",
+    ROOT / ".ci" / "run",
+]
 
 BASE = {"__version__", "errors", "random"}
 INSIDE = {  # layer -> what of dnadiff it may import

@@ -64,7 +64,7 @@ def refusal(capsys, *words):
         (["trian"], "trian: no such verb; did you mean train?"),
         (
             ["--vresion"],
-            "--vresion: no such verb; there are: prepare, train, sample, evaluate, compare, convert, config, doctor",
+            f"--vresion: no such verb; there are: {', '.join(VERBS)}",
         ),
         (["sample", "run", "--nuclues", "0.9"], "--nuclues: unknown to dna-diff sample; did you mean --nucleus?"),
         (["sample", "run", "--batch", "3"], "--batch: unknown to dna-diff sample; did you mean --batch-size?"),
@@ -319,39 +319,3 @@ def test_config_ls_and_show_print_to_standard_output(capsys):
     ]
     assert main(["config", "show", "model=nano"]) == 0
     assert "hidden_size: 64" in capsys.readouterr().out
-
-
-def test_doctor_finds_this_machine_fit(capsys):
-    assert main(["doctor"]) == 0
-    out = capsys.readouterr().out
-    assert "torch" in out and out.endswith("all good\n")
-
-
-def test_doctor_knows_the_bad_versions():
-    from dnadiff.recipes.doctor import too_old
-
-    assert "malicious" in too_old("lightning", "2.6.3") and "malicious" in too_old("lightning", "2.6.2")
-    assert too_old("lightning", "2.6.4") is None and too_old("torch", "2.13.0+cpu") is None
-    assert "CVE-2026-24747" in too_old("torch", "2.9.1") and too_old("rich", "1.0") is None
-
-
-def test_doctor_counts_a_genome(tmp_path, capsys):
-    genome = tmp_path / "g.fa"
-    genome.write_text(">a\nACGT\nacgu\n>b x\nGGNNR\nGG\n")
-    assert main(["doctor", str(genome)]) == 0
-    facts = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
-    assert ["genome", "2 contigs, 15 bp"] in facts
-    assert ["GC", "66.7 %"] in facts  # 8 of the 12 known bases
-    assert ["unknown", "bases     20.00 %"] in facts  # N, N and R of 15
-    assert ["normalised", "uracil to t: 1"] in facts and ["normalised", "ambiguous to n: 1"] in facts
-
-
-def test_doctor_refuses_what_prepare_would(tmp_path, capsys):
-    genome = tmp_path / "g.fa"
-    genome.write_text(">a\nACGT\n>a\nGG\n")
-    assert main(["doctor", str(genome)]) == 2
-    told = f"dna-diff: error: {genome}: found the name a twice; prepare --rename-duplicates would work\n"
-    assert capsys.readouterr().err == told
-    genome.write_text(">a\nACGT\nAC1T\n")
-    assert main(["doctor", str(genome)]) == 2
-    assert capsys.readouterr().err.startswith(f"dna-diff: error: {genome}:3:3: found ")
