@@ -20,7 +20,7 @@ from dnadiff.diffusion import Sampler
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.random import Draws
 from dnadiff.recipes.model import DTYPES, Model, open_model
-from dnadiff.recipes.walk import EXACT, Walk, sampler_of
+from dnadiff.recipes.walk import EXACT, Walk, sampler_of, settled
 
 FARTHEST = 64  # times the training window; beyond it the distances within a sequence mean nothing to the model
 
@@ -62,8 +62,9 @@ def sample(
     if not 1 <= length <= most:
         raise InputError(f"--length {length}: the model read {model.window} bases at a time; 1 to {most} would work")
     seed = secrets.randbits(32) if seed is None else seed
-    sampler = sampler_of(model.denoiser, walk, length)
-    _say(model, length, seed, quiet)
+    walk = settled(walk, model.denoiser)
+    sampler = sampler_of(model.denoiser, walk, length, window=model.window, lead=int(model.bos))
+    _say(model, length, walk, seed, quiet)
     model.denoiser.backbone.to(DTYPES[dtype])
     with FastaWriter(out) as fasta, _progress(n * length, quiet) as progress:
         for start in range(0, n, batch_size):
@@ -98,12 +99,12 @@ def _batch(
     return [model.tokenizer.decode(row) for row in tokens.cpu().numpy()]
 
 
-def _say(model: Model, length: int, seed: int, quiet: bool) -> None:
+def _say(model: Model, length: int, walk: Walk, seed: int, quiet: bool) -> None:
     if quiet:
         return
     print(f"sample       {length:,} bases each, seed {seed}, {model.name}", file=sys.stderr)
-    if length > model.window:
-        note = f"{length:,} bases are more than the {model.window:,} the model was trained on"
+    if length > model.window and walk.stride is None:
+        note = f"{length:,} bases are more than the {model.window:,} the model was trained on; --stride slides a window"
         print(f"note         {note}", file=sys.stderr)
 
 

@@ -70,9 +70,8 @@ def check_algo(algo: AlgoConfig, estimator: str, time_conditioning: bool, *, bos
     require(not timeless, f"time_conditioning=true: algo={name} has no noise level; leave it out")
     if name == "ar":
         require(bos, "data.bos=false: algo=ar predicts every base from those before it and begins with [BOS]")
-        require(
-            stem == 0, f"model.stem={stem}: a stem sees bases to the right, which algo=ar predicts; model.stem=0 works"
-        )
+        sees = f"model.stem={stem}: a stem sees bases to the right, which algo=ar predicts; model.stem=0 would work"
+        require(stem == 0, sees)
 
 
 def chosen_estimator(algo: AlgoConfig, estimator: str) -> str:

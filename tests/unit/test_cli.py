@@ -91,8 +91,8 @@ def refusal(capsys, *words):
             "argument --sampler: 'ancestrall': did you mean ancestral? (see dna-diff sample --help)",
         ),
         (
-            ["sample", "run", "--steps", "9"],
-            "--steps: belongs to --sampler ancestral; first_hitting takes --tokens-per-step",
+            ["sample", "run", "--sampler", "first_hitting", "--steps", "9"],
+            "--steps: belongs to --sampler ancestral and remdm; first_hitting takes --tokens-per-step",
         ),
         (
             ["sample", "run", "--sampler", "ancestral", "--tokens-per-step", "9"],
@@ -231,6 +231,12 @@ def test_sample_hands_over_its_flags(called):
     assert kwargs["walk"] == Walk(tokens_per_step=2, nucleus=0.9)
     assert main(["sample", "run", "--sampler", "ancestral", "--steps", "7"]) == 0
     assert (calls[1][0], calls[1][1]["walk"]) == (("run", "-"), Walk("ancestral", steps=7))
+    words = (
+        "--sampler remdm --remask loop --eta .1 --t-on .6 --t-off .1 --alpha-on .8 --top-k 3 --stride 9 --temperature 2"
+    )
+    assert main(["sample", "run", *words.split()]) == 0
+    loop = {"remask": "loop", "eta": 0.1, "t_on": 0.6, "t_off": 0.1, "alpha_on": 0.8}
+    assert calls[2][1]["walk"] == Walk("remdm", **loop, top_k=3, stride=9, temperature=2.0)
 
 
 def test_evaluate_and_compare_hand_over_their_flags(called):
