@@ -124,7 +124,7 @@ def refusal(capsys, *words):
 )
 def test_a_mistake_is_one_line_and_exit_code_2(capsys, words, told):
     line = refusal(capsys, *words)
-    assert line.replace("ls|show", "action") == told
+    assert line.replace("ls|show|translate", "action") == told
 
 
 def test_no_verb_shows_the_help_and_is_a_mistake(capsys):
