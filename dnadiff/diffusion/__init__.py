@@ -18,6 +18,7 @@ from dnadiff.diffusion.objective import Batch, MaskedNELBO, Noised, Objective, T
 from dnadiff.diffusion.parameterization import D3PM, NextToken, Parameterization, Sedd, Subs
 from dnadiff.diffusion.process import AbsorbingProcess, Process, UniformProcess
 from dnadiff.diffusion.remasking import Loop, ReMDM
+from dnadiff.diffusion.restricted import Rule, restricted
 from dnadiff.diffusion.sampler import Ancestral, FirstHitting, Revealing, Sampler
 from dnadiff.diffusion.schedule import (
     SCHEDULES,
@@ -71,6 +72,7 @@ __all__ = [
     "Process",
     "ReMDM",
     "Revealing",
+    "Rule",
     "Sampler",
     "ScoreEntropy",
     "Sedd",
@@ -83,4 +85,5 @@ __all__ = [
     "UniformNELBO",
     "UniformProcess",
     "classifier_free",
+    "restricted",
 ]

@@ -66,7 +66,7 @@ def sample(
     sampler = sampler_for(model, walk, length)
     _say(model, length, walk, seed, quiet)
     model.denoiser.backbone.to(DTYPES[dtype])
-    with FastaWriter(out) as fasta, _progress(n * length, quiet) as progress:
+    with FastaWriter(out) as fasta, progress_bar(n * length, quiet) as progress:
         for start in range(0, n, batch_size):
             items = range(start, min(start + batch_size, n))
             for item, sequence in zip(items, _batch(model, sampler, seed, items, length, progress), strict=True):
@@ -109,7 +109,7 @@ def _say(model: Model, length: int, walk: Walk, seed: int, quiet: bool) -> None:
 
 
 @contextmanager
-def _progress(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+def progress_bar(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
     """Takes numbers of bases; shows a bar with the time left on a terminal, and nothing elsewhere."""
     if quiet or not sys.stderr.isatty():
         yield lambda _: None
