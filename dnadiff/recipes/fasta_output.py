@@ -63,8 +63,9 @@ def finished(file: Path, settings: Mapping[str, Any]) -> bool:
     if not file.exists():
         return False
     check_same(file, _provenance(file), settings)
-    for part in _parts(file):
-        part.unlink(missing_ok=True)
+    with atomic.lock(file):
+        for part in _parts(file):
+            part.unlink(missing_ok=True)
     return True
 
 
