@@ -53,6 +53,28 @@ def free_folder(out: str | None, genome: str) -> Path:
     return folder
 
 
+def run_config(run: str | Path) -> Config:
+    """What a run was asked for.
+
+    Raises:
+        InputError: The folder is no run.
+    """
+    return from_json(_read_of_run(Path(run) / CONFIG))
+
+
+def run_split(run: str | Path) -> Split:
+    """The intervals a run trains, validates and tests on.
+
+    Raises:
+        InputError: The folder is no run.
+    """
+    path = Path(run) / SPLIT
+    try:
+        return Split.from_json(_read_of_run(path))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: is no split ({error}); a run folder written by dna-diff train would work") from error
+
+
 def extended(config: Config, overrides: list[str]) -> Config:
     """The configuration of a run with another end.
 
@@ -190,3 +212,10 @@ def _read(path: Path) -> Any:  # noqa: ANN401 (JSON)
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read; the file as the run wrote it would work") from error
+
+
+def _read_of_run(path: Path) -> Any:  # noqa: ANN401 (JSON)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read; a run folder written by dna-diff train would work") from error

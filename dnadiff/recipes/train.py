@@ -96,10 +96,8 @@ def resume(
         SystemExit: A signal came; the run is saved and can be resumed.
     """
     keep_freed_memory()
-    from dnadiff.recipes.evaluate import run_config
-
     folder = Path(run)
-    config = run_folder.extended(run_config(run), overrides or [])
+    config = run_folder.extended(run_folder.run_config(run), overrides or [])
     with ranks.together():
         say = _say(quiet)
         job, store, split = _planned(config, say)

@@ -129,9 +129,10 @@ def code_of(folder, prepare, command, **environment):
 
 
 MOMENTS = {
-    "first line": torn(1, 0.5), "before any record": torn(2, 0), "torn record": torn(3, 0.4), "torn mark": torn(4, 0.99),
-    "between batches": torn(5, 1), "last batch": torn(9, 0.7), "all there": killed_at(fasta_output, "write_provenance"),
-    "provenance there": killed_at(fasta_output, "join"), "output there": killed_at(fasta_output, "join", after=True),
+    "first line": torn(1, 0.5), "before any record": torn(2, 0), "torn record": torn(3, 0.4),
+    "torn mark": torn(4, 0.99), "between batches": torn(5, 1), "last batch": torn(9, 0.7),
+    "all there": killed_at(fasta_output, "write_provenance"), "provenance there": killed_at(fasta_output, "join"),
+    "output there": killed_at(fasta_output, "join", after=True),
 }  # fmt: skip
 
 
@@ -282,10 +283,10 @@ def test_a_block_without_a_record_leaves_nothing_and_one_that_fails_keeps_what_i
     with pytest.raises(KeyboardInterrupt), PartialFasta(path, {}, resume=False):
         raise KeyboardInterrupt
     assert not path.exists()
-    with pytest.raises(ResourceError, match="No space left on device.; what was finished is kept"):
-        with PartialFasta(path, {}, resume=False) as part:
-            part.add([ONE])
-            part._file.close()
-            part._file = open("/dev/full", "wb", buffering=0)
-            part.add([TWO])
+    full = pytest.raises(ResourceError, match=r"No space left on device.; what was finished is kept")
+    with full, PartialFasta(path, {}, resume=False) as part:
+        part.add([ONE])
+        part._file.close()
+        part._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115 - closed by the block
+        part.add([TWO])
     assert progress(path).records == 1
