@@ -24,6 +24,7 @@ WINDOWS = ("random", "tiling")
 N_POLICIES = ("pad", "token")
 NOISES = ("loglinear", "cosine", "cosine_squared", "linear", "geometric")
 OPTIMIZERS = ("adamw", "muon")
+PARALLELS = ("ddp", "fsdp")
 LR_SCHEDULES = ("constant", "cosine")
 
 
@@ -271,6 +272,8 @@ class TrainConfig:
         checkpoint_every: Steps between checkpoints.
         keep: Newest checkpoints kept.
         log_every: Steps between lines of the log.
+        parallel: With several processes: ``ddp`` gives each all weights, ``fsdp`` shares them out, for models that fit
+            no single device.
     """
 
     steps: int | None = None
@@ -280,6 +283,7 @@ class TrainConfig:
     checkpoint_every: int = 500
     keep: int = 2
     log_every: int = 10
+    parallel: str = "ddp"
 
     def __post_init__(self) -> None:
         _number("train.steps", self.steps, 1)
@@ -288,6 +292,7 @@ class TrainConfig:
         _require(ends, "train.steps and train.minutes: both are empty, so training would never end; give one")
         for key in ("val_every", "val_windows", "checkpoint_every", "keep", "log_every"):
             _number(f"train.{key}", getattr(self, key), 1)
+        _choice("train.parallel", self.parallel, PARALLELS)
 
 
 @dataclass
@@ -332,6 +337,8 @@ class Config:
         _choice("attention", self.attention, ATTENTIONS)
         adaln = self.model.adaln or not self.time_conditioning
         _require(adaln, "time_conditioning=true: the noise level enters through adaptive norms; set model.adaln=true")
+        eager = self.compile != "true" or self.train.parallel != "fsdp"
+        _require(eager, "compile=true: cannot follow the weights of train.parallel=fsdp; set compile=auto")
         decays = self.optim.schedule != "cosine" or self.train.steps is not None
         _require(decays, "optim.schedule=cosine: decays until the last step; give train.steps")
         gap, length = self.data.gap, self.model.length

@@ -30,8 +30,8 @@ from dnadiff.schema import Config
 if TYPE_CHECKING:
     from dnadiff.recipes.training_plan import Plan
 
-EXTENDS = ("train.steps", "train.minutes")
-"""The settings that may change when a run is resumed."""
+EXTENDS = ("train.steps", "train.minutes", "train.parallel")
+"""The settings that may change when a run is resumed: its end, and how its processes share the work."""
 
 CONFIG, PROVENANCE, SPLIT, BASELINE = "config.json", "provenance.json", "split.json", "baseline.npz"
 
@@ -80,7 +80,7 @@ def extended(config: Config, overrides: list[str]) -> Config:
 
     Args:
         config: What the run was asked for.
-        overrides: ``train.steps=N`` or ``train.minutes=X``.
+        overrides: ``train.steps=N``, ``train.minutes=X`` or ``train.parallel=NAME``.
 
     Raises:
         InputError: Another key, or a value that cannot be used.
@@ -89,9 +89,9 @@ def extended(config: Config, overrides: list[str]) -> Config:
     for override in overrides:
         key, _, text = override.partition("=")
         if key not in EXTENDS:
-            raise InputError(f"{override}: a resumed run keeps its settings; only {' and '.join(EXTENDS)} may change")
+            raise InputError(f"{override}: a resumed run keeps its settings; only {', '.join(EXTENDS)} may change")
         try:
-            values["train"][key.removeprefix("train.")] = json.loads(text)
+            values["train"][key.removeprefix("train.")] = text if key == "train.parallel" else json.loads(text)
         except ValueError as error:
             raise InputError(f"{override}: expected a number or null") from error
     return from_json(values)

@@ -2,7 +2,7 @@
 
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,8 @@ from dnadiff.training import ranks
 from dnadiff.training.memory import keep_freed_memory
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from dnadiff.evaluation.likelihood import Scores
     from dnadiff.recipes.training_plan import Plan
 
@@ -155,7 +157,9 @@ def _continued(folder: Path, argv: list[str], say: Say) -> dict[str, Any] | None
 
 
 def _fit(folder: Path, job: "Plan", state: dict[str, Any] | None, say: Say, quiet: bool) -> None:
-    from dnadiff.checkpoints.folder import save_model
+    import torch
+
+    from dnadiff.checkpoints.folder import build_denoiser, save_model
     from dnadiff.training.datamodule import Windows
     from dnadiff.training.fit import fit
     from dnadiff.training.steps import Pace
@@ -165,8 +169,11 @@ def _fit(folder: Path, job: "Plan", state: dict[str, Any] | None, say: Say, quie
     pace = Pace(run.steps, run.minutes, run.log_every, run.val_every, run.checkpoint_every, run.keep)
     facts = {key: value for key, value in run_folder.facts_of(folder).items() if key != "resumed"}
 
-    def publish(step: int) -> None:
-        save_model(folder / "model", job.denoiser, NucleotideTokenizer(), job.spec, facts | {"step": step})
+    def publish(step: int, weights: Mapping[str, "Tensor"]) -> None:
+        with torch.device("meta"):
+            averaged = build_denoiser(job.spec)
+        averaged.load_state_dict(weights, assign=True)
+        save_model(folder / "model", averaged, NucleotideTokenizer(), job.spec, facts | {"step": step})
 
     say(f"run          {folder}")
     outcome = fit(
