@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dnadiff.diffusion.parameterization import Parameterization
-from dnadiff.diffusion.process import AbsorbingProcess
+from dnadiff.diffusion.process import Process
 from dnadiff.errors import InputError
 from dnadiff.models.attention import Full, Pattern
 from dnadiff.models.cache import KVCache
@@ -30,7 +30,7 @@ class Denoiser(nn.Module):
         self,
         backbone: nn.Module,
         parameterization: Parameterization,
-        process: AbsorbingProcess,
+        process: Process,
         *,
         time_conditioning: bool = False,
     ) -> None:

@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dnadiff.diffusion.denoiser import Denoiser
-from dnadiff.diffusion.parameterization import FLOOR, Subs
+from dnadiff.diffusion.parameterization import FLOOR, NextToken, Subs
 from dnadiff.diffusion.process import AbsorbingProcess
 from dnadiff.errors import InputError
-from dnadiff.models.attention import Full, Pattern
+from dnadiff.models.attention import BlockCausal, Full, Pattern
 from dnadiff.models.cache import KVCache
 
 
@@ -77,4 +77,66 @@ class Table(nn.Module):
         weight = fits * self.p
         p = torch.einsum("bs,slv->blv", weight, self.onehot) / weight.sum(-1).clamp(min=1e-300)[:, None, None]
         logits = p.clamp(min=1e-300).log().masked_fill(p == 0, FLOOR)
+        return logits if at is None else logits.gather(1, at[..., None].expand(-1, -1, logits.shape[-1]))
+
+
+class IdealNextToken(Denoiser):
+    """The autoregressive model whose conditionals are those of a table: log p(x_{i+1} | x_0..x_i) at position i.
+
+    Args:
+        sequences: The possible sequences with their [BOS] or whatever comes first, (S, L) int64, each once. Tokens that
+            occur after position 0 are allowed.
+        p: Their probabilities, (S,), summing to 1.
+        process: Names the mask.
+        vocab_size: V, above every id.
+    """
+
+    def __init__(self, sequences: Tensor, p: Tensor, process: AbsorbingProcess, vocab_size: int) -> None:
+        allowed = tuple(int(i) for i in sequences[:, 1:].unique())
+        super().__init__(NextTable(sequences, p, vocab_size), NextToken(process.mask_id, allowed), process)
+
+
+class NextTable(nn.Module):
+    """A causal backbone that answers from a table p(x), as logits log p(x_{i+1} | x_0..x_i), float64.
+
+    Arguments as of ``IdealNextToken``. Continuations that the table rules out get ``FLOOR``; at the last position there
+    is no next token and every logit is 0.
+    """
+
+    def __init__(self, sequences: Tensor, p: Tensor, vocab_size: int) -> None:
+        super().__init__()
+        self.vocab_size = vocab_size
+        self.register_buffer("sequences", sequences.long())
+        self.register_buffer("p", p.double())
+
+    def forward(
+        self,
+        tokens: Tensor,
+        sigma: Tensor,
+        *,
+        pattern: Pattern = Full(),
+        valid: Tensor | None = None,
+        labels: Tensor | None = None,
+        cache: KVCache | None = None,
+        at: Tensor | None = None,
+    ) -> Tensor:
+        """Logits (B, N, V), or (B, M, V) at the positions ``at`` (B, M); a cache holds the tokens before these.
+
+        Raises:
+            InputError: A pattern other than BlockCausal(1), hidden keys, or labels.
+        """
+        if pattern != BlockCausal(1) or valid is not None or labels is not None:
+            raise InputError(
+                "a table of next tokens sees what lies left: only pattern=BlockCausal(1), no valid or labels"
+            )
+        past = 0
+        if cache is not None:
+            past, as_keys = cache.length, tokens[:, None, :, None]
+            tokens = cache.extend(0, as_keys, as_keys)[0][:, 0, :, 0]
+        fits = (tokens[:, None] == self.sequences[:, : tokens.shape[1]]).long().cumprod(-1)  # (B, S, N)
+        following = F.one_hot(self.sequences[:, 1 : tokens.shape[1] + 1], self.vocab_size).double()
+        following = F.pad(following, (0, 0, 0, tokens.shape[1] - following.shape[1]), value=1.0)
+        weight = fits * self.p[:, None]
+        p = torch.einsum("bsn,snv->bnv", weight, following) / weight.sum(1).clamp(min=1e-300)[..., None]
+        logits = p.clamp(min=1e-300).log().masked_fill(p == 0, FLOOR)[:, past:]
         return logits if at is None else logits.gather(1, at[..., None].expand(-1, -1, logits.shape[-1]))

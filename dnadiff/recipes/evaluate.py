@@ -13,6 +13,7 @@ from dnadiff.evaluation.likelihood import chosen_floors, floor_scores, summarise
 from dnadiff.evaluation.markov import MarkovChain
 from dnadiff.evaluation.score_part import ScorePart
 from dnadiff.recipes.inputs import held_out_windows
+from dnadiff.recipes.methods import likelihood_in_words
 from dnadiff.recipes.run_folder import run_config, run_split
 from dnadiff.recipes.scoring import Asked, batches_of, opened, scored
 from dnadiff.recipes.shards import WHOLE, check_seed
@@ -77,13 +78,14 @@ def evaluate(
 
 def report(run: str, part: ScorePart, out: str | None, quiet: bool, argv: list[str] | None) -> dict[str, Any]:
     """The report of all windows' scores, which the first process prints and writes; see ``evaluate``."""
-    rows = summarise(part.model, chosen_floors(part.floors))
+    exact = part.about["exact"]
+    rows = summarise(part.model, chosen_floors(part.floors), exact=exact)
     settings, genome = {"run": run} | part.about["settings"], part.about["genome"]
     notes = list(part.about["notes"])
     if part.about["baseline"] is None:
         notes.append(f"{Path(run) / 'baseline.npz'} is missing: no Markov floors")
     told = {
-        "protocol": [*_protocol(part.about["what"], rows[0], settings), *notes, verdict(rows)],
+        "protocol": [*_protocol(part.about["what"], rows[0], settings, exact), *notes, verdict(rows)],
         "verdict": verdict(rows),
         "rows": rows,
         "settings": settings,
@@ -119,14 +121,15 @@ def verdict(rows: list[dict]) -> str:
     return f"the model {won} lies {gap}" if beaten else f"the model {won} it lies {gap}"
 
 
-def _protocol(what: str, model: dict, settings: dict) -> list[str]:
+def _protocol(what: str, model: dict, settings: dict, exact: bool) -> list[str]:
     strands = "both strands, averaged" if settings["both_strands"] else "forward strand"
     draws = "1 draw" if settings["draws"] == 1 else f"{settings['draws']} draws"
+    drawn = "" if exact else f"{draws} a window, seed {settings['seed']}, "
     return [
         f"{what}: {model['windows']:,} windows of {settings['length']} tokens on a grid, {model['bases']:,} bases, "
         f"{strands}",
-        f"upper bound on -log2 p, {settings['estimator']} estimator, {draws} a window, {settings['dtype']}, "
-        f"seed {settings['seed']}; ± is the standard error over windows",
+        f"{likelihood_in_words(settings['objective'])}, {drawn}{settings['dtype']}; ± is the standard error over "
+        "windows",
         "Markov floors: counted on both strands of the training split, context restarts at every window; "
         "best is the order that pays least for these windows",
     ]

@@ -50,5 +50,5 @@ def _windows(
     data = config.data
     return WindowDataset(
         store, intervals, NucleotideTokenizer(), config.model.length, seed=seed, n_policy=data.n_policy,
-        min_valid=data.min_valid, **options,
+        min_valid=data.min_valid, bos=data.bos, **options,
     )  # fmt: skip

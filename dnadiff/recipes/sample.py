@@ -25,7 +25,7 @@ from dnadiff.random import Draws
 from dnadiff.recipes.fasta_output import earlier_seed, fasta_file, finished, write_fasta
 from dnadiff.recipes.model import DTYPES, Model, open_model
 from dnadiff.recipes.shards import WHOLE, Shard, check_seed
-from dnadiff.recipes.walk import EXACT, Walk, sampler_of
+from dnadiff.recipes.walk import EXACT, Walk, sampler_of, settled
 from dnadiff.training import ranks
 
 FARTHEST = 64  # times the training window; beyond it the distances within a sequence mean nothing to the model
@@ -81,7 +81,8 @@ def sample(
     if seed is None:
         earlier = earlier_seed(file) if file and resume else None
         seed = secrets.randbits(32) if earlier is None else earlier
-    sampler = sampler_of(model.denoiser, walk, length)
+    walk = settled(walk, model.denoiser)
+    sampler = sampler_of(model.denoiser, walk, length, window=model.window, lead=int(model.bos))
     items = shard.take(range(n), "sequences")
     settings = {"n": n, "length": length, **asdict(walk), "dtype": dtype, "seed": seed, "shard": str(shard)}
     settings |= {"model": model_hash(run)}
@@ -89,8 +90,9 @@ def sample(
         _tell(f"finished     {file} is there, with these settings: nothing to do", quiet)
         return
     _tell(f"sample       {length:,} bases each, seed {seed}, {model.name}", quiet)
-    if length > model.window:
-        _tell(f"note         {length:,} bases are more than the {model.window:,} the model was trained on", quiet)
+    if length > model.window and walk.stride is None:
+        note = f"{length:,} bases are more than the {model.window:,} the model was trained on; --stride slides a window"
+        _tell(f"note         {note}", quiet)
     model.denoiser.backbone.to(DTYPES[dtype])
     records = partial(_records, model, sampler, seed, length, batch_size, quiet)
     if file is None:

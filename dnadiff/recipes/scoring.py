@@ -14,14 +14,21 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from dnadiff.checkpoints.folder import load, load_tokenizer, model_hash
+from dnadiff.checkpoints.folder import (
+    build_objective,
+    load,
+    load_tokenizer,
+    model_hash,
+    read_spec,
+    scoring_section,
+)
 from dnadiff.checkpoints.manifest import sha256
 from dnadiff.data.genome import Store, open_genome
 from dnadiff.data.intervals import Interval, overlap_bp, read_bed
 from dnadiff.data.splits import Split
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.data.windows import WindowDataset
-from dnadiff.diffusion.objective import MaskedNELBO
+from dnadiff.diffusion import Denoiser, Objective
 from dnadiff.errors import InputError
 from dnadiff.evaluation.likelihood import Scores, WindowBatch, average, floor_scores, reverse_complement, score
 from dnadiff.evaluation.markov import MarkovChain
@@ -68,6 +75,8 @@ class Opened:
         about: What decides about the scores and is reported of them, plain JSON values.
         dataset: The windows.
         numbers: Those of the windows to score, in order.
+        denoiser: The model.
+        objective: What it is scored with.
     """
 
     run: str
@@ -75,6 +84,8 @@ class Opened:
     about: dict[str, Any]
     dataset: WindowDataset
     numbers: np.ndarray
+    denoiser: Denoiser
+    objective: Objective
 
 
 def opened(run: str, asked: Asked) -> Opened:
@@ -87,18 +98,24 @@ def opened(run: str, asked: Asked) -> Opened:
     config, parts = run_config(run), run_split(run)
     store, intervals, what, notes = _sequences(config, parts, asked.data, asked.split)
     dataset = held_out_windows(config, store, intervals)
+    denoiser, scoring = load(run), scoring_section(read_spec(run))
+    objective = build_objective(scoring, denoiser.process)
+    if objective.exact and asked.samples != 1:
+        raise InputError(f"--samples {asked.samples}: the likelihood of {run} is exact and draws nothing; leave it out")
     baseline = Path(run) / "baseline.npz"
     about = {
         "settings": {
             "split": None if asked.data else asked.split, "length": config.model.length, "draws": asked.samples,
-            "both_strands": asked.both_strands, "estimator": config.estimator, "dtype": asked.dtype, "seed": seed,
+            "both_strands": asked.both_strands, "algo": config.algo.name, "objective": dict(scoring),
+            "dtype": asked.dtype, "seed": seed,
         },
+        "exact": objective.exact,
         "windows": asked.windows, "batch_size": asked.batch_size, "what": what, "notes": notes,
         "model": model_hash(run), "genome": [str(store.path), store.source_sha256],
         "baseline": sha256(baseline) if baseline.exists() else None,
     }  # fmt: skip
     numbers = _evenly(len(dataset), asked.windows)
-    return Opened(run, asked, about, dataset, numbers)
+    return Opened(run, asked, about, dataset, numbers, denoiser, objective)
 
 
 def scored(job: Opened, shard: Shard, quiet: bool) -> ScorePart:
@@ -114,9 +131,8 @@ def scored(job: Opened, shard: Shard, quiet: bool) -> ScorePart:
     mine = here.take(shard.take(range(math.ceil(len(job.numbers) / size)), units), units)
     numbers = job.numbers[mine.start * size : mine.stop * size]
     batches = partial(batches_of, job.dataset, numbers, size)
-    denoiser, tokenizer = load(job.run), _nucleotides(job.run)
-    settings = job.about["settings"]
-    objective, seed = MaskedNELBO(denoiser.process, settings["estimator"]), settings["seed"]
+    denoiser, objective, tokenizer = job.denoiser, job.objective, _nucleotides(job.run)
+    seed = job.about["settings"]["seed"]
     show = not quiet and ranks.rank() == 0
     autocast = torch.autocast("cpu", torch.bfloat16) if asked.dtype == "bf16" else nullcontext()
     with autocast:

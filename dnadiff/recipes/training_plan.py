@@ -9,19 +9,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from dnadiff.checkpoints.folder import build_denoiser
+from dnadiff.checkpoints.folder import build_denoiser, build_objective
 from dnadiff.data.genome import Store
 from dnadiff.data.splits import Split
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.data.windows import WindowDataset
-from dnadiff.diffusion import Batch, Denoiser, MaskedNELBO
+from dnadiff.diffusion import Denoiser, Objective
 from dnadiff.errors import InputError
 from dnadiff.random import Draws, key64
 from dnadiff.recipes.inputs import held_out_windows, training_windows
+from dnadiff.recipes.methods import allowed_tokens, method_of, training_in_words
 from dnadiff.schema import Config
 from dnadiff.training import ranks
 from dnadiff.training.datamodule import micro_batch
 from dnadiff.training.hardware import compiler, has_fast_bf16
+from dnadiff.training.module import as_batch
 from dnadiff.training.sharding import is_sharded, shard
 from dnadiff.training.validation import HeldOut
 
@@ -34,6 +36,7 @@ class Plan:
         spec: What the denoiser is built from.
         denoiser: With its initial weights.
         objective: What it is trained with.
+        scoring: What it is validated with, as ``evaluate`` will score it.
         train: Training windows.
         valid: Validation windows; None if the split has none.
         precision: ``fp32`` or ``bf16``.
@@ -45,7 +48,8 @@ class Plan:
     config: Config
     spec: dict[str, Any]
     denoiser: Denoiser
-    objective: MaskedNELBO
+    objective: Objective
+    scoring: Objective
     train: WindowDataset
     valid: WindowDataset | None
     precision: str
@@ -57,7 +61,7 @@ class Plan:
         """What to validate on; None if the split holds nothing out."""
         optim, n = self.config.optim, self.config.train.val_windows
         size = micro_batch(optim.batch_size, optim.accumulate, ranks.world())
-        return self.valid and HeldOut(self.valid, n, size, self.config.seed, self.objective)
+        return self.valid and HeldOut(self.valid, n, size, self.config.seed, self.scoring)
 
     def report(self) -> str:
         """Some lines for people."""
@@ -67,16 +71,13 @@ class Plan:
         return "\n".join([
             f"windows      {c.model.length:,} bp; {self.train.windows:,} for training, {valid} held out for validation",
             f"model        {n:,} parameters ({c.model.n_blocks} blocks of width {c.model.hidden_size})",
-            f"objective    {c.algo.name}, {c.estimator} estimator, {self._conditioning()}",
+            f"objective    {training_in_words(c)}",
             f"step         {tokens:,} bases, {self.seconds:.2f} s in {self.precision}"
             f"{', to be compiled' if self.compiled else ''} ({tokens / self.seconds:,.0f} bases/s measured)",
             f"length       {self._duration()}",
             f"memory       {self.memory / 2**30:.1f} GiB{self._processes()}",
             f"seed         {c.seed}",
         ])  # fmt: skip
-
-    def _conditioning(self) -> str:
-        return "conditioned on time" if self.config.time_conditioning else "no time conditioning"
 
     def _processes(self) -> str:
         weights = "share the weights" if self.config.train.parallel == "fsdp" else "have all weights each"
@@ -109,7 +110,8 @@ def plan(config: Config, store: Store, split: Split) -> Plan:
         config=config,
         spec=spec,
         denoiser=denoiser,
-        objective=MaskedNELBO(denoiser.process, config.estimator),
+        objective=build_objective(method_of(config).training, denoiser.process),
+        scoring=build_objective(spec["objective"], denoiser.process),
         train=training_windows(config, store, split.train, config.seed),
         valid=held_out_windows(config, store, split.valid) if split.valid else None,
         precision=_precision(config.precision),
@@ -121,25 +123,22 @@ def plan(config: Config, store: Store, split: Split) -> Plan:
 
 def spec_of(config: Config) -> dict[str, Any]:
     """The spec of the model a configuration describes."""
-    tokenizer, model = NucleotideTokenizer(), config.model
-    allowed = [*tokenizer.base_ids, *([tokenizer.n_id] if config.data.n_policy == "token" else [])]
-    noise: dict[str, Any] = {"name": config.noise.name}
-    if config.noise.name in ("linear", "geometric"):
-        noise |= {"sigma_min": config.noise.sigma_min, "sigma_max": config.noise.sigma_max}
-    else:
-        noise |= {"eps": config.noise.eps}
+    tokenizer, model, method = NucleotideTokenizer(), config.model, method_of(config)
     sizes = ("hidden_size", "n_blocks", "n_heads", "cond_dim", "dropout", "adaln", "stem")
     return {
         "format": 1,
         "algo": config.algo.name,
         "length": model.length,
-        "bos": False,
+        "bos": config.data.bos,
         "time_conditioning": config.time_conditioning,
         "tokenizer": tokenizer.to_json(),
         "backbone": {"name": "dit", "vocab_size": tokenizer.vocab_size, **{k: getattr(model, k) for k in sizes}},
-        "parameterization": {"name": "subs", "mask_id": tokenizer.mask_id, "allowed": allowed},
-        "process": {"name": "absorbing", "schedule": noise},
-    }
+        "parameterization": {
+            **method.parameterization, "mask_id": tokenizer.mask_id, "allowed": allowed_tokens(config)
+        },
+        "process": {**method.process, "schedule": {"name": config.noise.name, **config.noise.arguments}},
+        "objective": method.scoring or method.training,
+    }  # fmt: skip
 
 
 def _measure(job: Plan) -> None:
@@ -147,7 +146,7 @@ def _measure(job: Plan) -> None:
     optim, device = job.config.optim, ranks.device()
     size = micro_batch(optim.batch_size, optim.accumulate, ranks.world())
     rows = {name: torch.from_numpy(array).to(device) for name, array in job.train.__getitems__(range(size)).items()}
-    batch = Batch(rows["tokens"], rows["valid"])
+    batch = as_batch(rows)
     bf16 = job.precision == "bf16"
     denoiser = job.denoiser.to(device)
     seconds = []

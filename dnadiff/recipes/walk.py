@@ -1,47 +1,171 @@
 """Which sampler walks, and how: the settings that ``sample`` and its kin share, and the sampler they amount to."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
-from dnadiff.diffusion import SAMPLERS, Ancestral, Denoiser, FirstHitting, Sampler
+from dnadiff.diffusion import (
+    Ancestral,
+    Autoregressive,
+    Denoiser,
+    FirstHitting,
+    Loop,
+    ReMDM,
+    Sampler,
+    Sliding,
+    Truncation,
+)
 from dnadiff.errors import InputError, did_you_mean
 
 
 @dataclass(frozen=True)
 class Walk:
-    """How to sample.
+    """How to sample. None is a sampler's own default, and the only value of what a sampler does not know.
 
     Attributes:
-        sampler: ``first_hitting`` or ``ancestral``.
-        steps: Steps of ``ancestral``; None is one a base.
-        tokens_per_step: Bases ``first_hitting`` reveals at once; 1 is exact.
+        sampler: A name of ``SAMPLERS``; None is the exact one of the model.
+        steps: Steps of ``ancestral`` and ``remdm``; None is one a base.
+        tokens_per_step: Bases ``first_hitting`` reveals at once; None is 1, which is exact.
         temperature: Above 0; below 1 sharper, above 1 flatter.
         nucleus: Keep the likeliest bases up to this probability, in (0, 1]; 1 keeps all.
+        top_k: Keep this many of the likeliest bases, 1 or more; None keeps all.
+        remask: Strategy of ``remdm``, a name of ``remasking.ETAS``; None is ``cap``.
+        eta: Strength of ``remdm``, in [0, 1]; None is the paper's for the strategy.
+        t_on: When the loop of ``remask=loop`` begins, as in ``Loop``.
+        t_off: When it ends.
+        alpha_on: Share of the bases that is there meanwhile.
+        stride: Slide a window of the training length by this many bases along longer sequences; None does not.
     """
 
-    sampler: str = "first_hitting"
+    sampler: str | None = None
     steps: int | None = None
-    tokens_per_step: int = 1
+    tokens_per_step: int | None = None
     temperature: float = 1.0
     nucleus: float = 1.0
+    top_k: int | None = None
+    remask: str | None = None
+    eta: float | None = None
+    t_on: float | None = None
+    t_off: float | None = None
+    alpha_on: float | None = None
+    stride: int | None = None
+
+    def given(self, *names: str) -> dict[str, object]:
+        """Those of some settings that are not None."""
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 EXACT = Walk()
 """The default: one base a call, from the model's own distribution."""
 
 
-def sampler_of(denoiser: Denoiser, walk: Walk, length: int) -> Sampler:
-    """The sampler of some settings, for sequences of ``length`` tokens.
+@dataclass(frozen=True)
+class Kind:
+    """A sampler that a command may name.
+
+    Attributes:
+        sampler: Its class.
+        needs: The models it walks, in words.
+        own: Settings that belong to it and not to every sampler.
+        make: The sampler of a denoiser, the settings, a number of bases and what all samplers take.
+    """
+
+    sampler: type[Sampler]
+    needs: str
+    own: tuple[str, ...]
+    make: Callable[[Denoiser, Walk, int, Truncation], Sampler]
+
+
+def _first_hitting(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) -> Sampler:
+    return FirstHitting(denoiser, **walk.given("tokens_per_step"), truncation=truncation)
+
+
+def _ancestral(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) -> Sampler:
+    return Ancestral(denoiser, length if walk.steps is None else walk.steps, truncation=truncation)
+
+
+def _remdm(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) -> Sampler:
+    loop = walk.given("t_on", "t_off", "alpha_on")
+    if loop and walk.remask != "loop":
+        raise InputError(f"{_flag(next(iter(loop)))}: belongs to --remask loop")
+    steps = length if walk.steps is None else walk.steps
+    return ReMDM(denoiser, steps, **walk.given("remask", "eta"), loop=Loop(**loop), truncation=truncation)
+
+
+def _autoregressive(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) -> Sampler:
+    return Autoregressive(denoiser, truncation=truncation)
+
+
+MASKED = "a model of masked diffusion (algo=mdlm)"
+
+SAMPLERS = {
+    "first_hitting": Kind(FirstHitting, MASKED, ("tokens_per_step",), _first_hitting),
+    "ancestral": Kind(Ancestral, MASKED, ("steps",), _ancestral),
+    "remdm": Kind(ReMDM, MASKED, ("steps", "remask", "eta", "t_on", "t_off", "alpha_on"), _remdm),
+    "autoregressive": Kind(Autoregressive, "a model of next tokens (algo=ar)", (), _autoregressive),
+}
+"""The samplers a command may name; of those that go with a model the first is its default."""
+
+
+def checked(walk: Walk) -> Walk:
+    """The settings, whose names are known and belong together; what the model must decide is left open.
 
     Raises:
-        InputError: A setting is impossible or belongs to another sampler.
+        InputError: There is no such sampler, or a setting belongs to another one.
     """
-    shape = {"temperature": walk.temperature, "nucleus_p": walk.nucleus}
+    if walk.sampler is None:
+        return walk
     if walk.sampler not in SAMPLERS:
         raise InputError(f"--sampler {walk.sampler}: {did_you_mean(walk.sampler, SAMPLERS)}")
-    if walk.sampler == "ancestral":
-        if walk.tokens_per_step != 1:
-            raise InputError("--tokens-per-step: belongs to --sampler first_hitting; ancestral takes --steps")
-        return Ancestral(denoiser, length if walk.steps is None else walk.steps, **shape)
-    if walk.steps is not None:
-        raise InputError("--steps: belongs to --sampler ancestral; first_hitting takes --tokens-per-step")
-    return FirstHitting(denoiser, walk.tokens_per_step, **shape)
+    own = SAMPLERS[walk.sampler].own
+    for name in [field.name for field in fields(walk)]:
+        owners = [other for other, kind in SAMPLERS.items() if name in kind.own]
+        if owners and name not in own and walk.given(name):
+            takes = ", ".join(map(_flag, own)) or "none of its own"
+            raise InputError(
+                f"{_flag(name)}: belongs to --sampler {' and '.join(owners)}; {walk.sampler} takes {takes}"
+            )
+    return walk
+
+
+def settled(walk: Walk, denoiser: Denoiser) -> Walk:
+    """The settings with the sampler named, for the record.
+
+    Raises:
+        InputError: There is no such sampler, a setting belongs to another one, or it does not go with the model.
+    """
+    fits = [name for name, kind in SAMPLERS.items() if isinstance(denoiser.parameterization, kind.sampler.works_with)]
+    if not fits:
+        found = type(denoiser.parameterization).__name__
+        raise InputError(f"this model predicts by {found}, which no sampler walks; one of algo=mdlm or ar would work")
+    walk = checked(replace(walk, sampler=fits[0]) if walk.sampler is None else walk)
+    if walk.sampler not in fits:
+        needs = SAMPLERS[walk.sampler].needs
+        raise InputError(f"--sampler {walk.sampler}: needs {needs}; with this model {' or '.join(fits)} would work")
+    return walk
+
+
+def sampler_of(denoiser: Denoiser, walk: Walk, length: int, *, window: int | None = None, lead: int = 0) -> Sampler:
+    """The sampler of some settings, for sequences of ``length`` bases.
+
+    Args:
+        denoiser: The model.
+        walk: The settings.
+        length: Bases of a sequence.
+        window: Bases of a training window, for ``stride``; None where sequences are not slid along.
+        lead: Tokens before the bases, such as [BOS].
+
+    Raises:
+        InputError: A setting is impossible, belongs to another sampler, or does not go with the model.
+    """
+    walk = settled(walk, denoiser)
+    make, truncation = SAMPLERS[walk.sampler].make, Truncation(walk.temperature, walk.nucleus, walk.top_k)
+    if walk.stride is None:
+        return make(denoiser, walk, length, truncation)
+    if window is None or length <= window:
+        most = "one window" if window is None else f"the window of {window} bases"
+        raise InputError(f"--stride {walk.stride}: slides along sequences longer than {most}; leave it out here")
+    return Sliding(make(denoiser, walk, window, truncation), window + lead, walk.stride, lead=lead)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

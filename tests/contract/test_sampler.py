@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dnadiff.diffusion import Ancestral, FirstHitting
+from dnadiff.diffusion import Ancestral, FirstHitting, ReMDM, Sliding, Truncation
 from dnadiff.errors import InputError
 from dnadiff.random import Draws
 from tests.oracle import BASES, MASK, VOCAB
@@ -14,6 +14,9 @@ MAKE = {
     "first hitting": lambda denoiser, **kw: FirstHitting(denoiser, **kw),
     "first hitting 3": lambda denoiser, **kw: FirstHitting(denoiser, 3, **kw),
     "ancestral": lambda denoiser, **kw: Ancestral(denoiser, 6, **kw),
+    "remdm cap": lambda denoiser, **kw: ReMDM(denoiser, 6, eta=0.4, **kw),
+    "remdm conf": lambda denoiser, **kw: ReMDM(denoiser, 6, remask="conf", **kw),
+    "sliding remdm": lambda denoiser, **kw: Sliding(ReMDM(denoiser, 4, eta=0.4, **kw), 9, 4, lead=1),
 }
 
 
@@ -101,24 +104,29 @@ def test_allowed_must_leave_something(make):
         make(tiny_denoiser())(torch.full((1, L), MASK), Draws(0, [0]), allowed=allowed)
 
 
-def test_low_temperature_and_small_nucleus_take_the_likeliest_token():
-    """Both extremes are greedy decoding in the same order, which is written out here."""
+def test_low_temperature_small_nucleus_and_top_1_take_the_likeliest_token():
+    """All three are greedy decoding in the same order, which is written out here."""
     denoiser, draws = tiny_denoiser(), Draws(3, [0])
     x = torch.full((1, L), MASK)
     with torch.no_grad():
         for i in draws.uniform("reveal", 0, L)[0].argsort(descending=True).tolist():
             x[0, i] = denoiser(x, None)[0, i].argmax()
-    for extreme in ({"temperature": 1e-3}, {"nucleus_p": 1e-3}):
-        assert torch.equal(FirstHitting(denoiser, **extreme)(torch.full((1, L), MASK), draws), x)
+    for extreme in ({"temperature": 1e-3}, {"nucleus_p": 1e-3}, {"top_k": 1}):
+        sampler = FirstHitting(denoiser, truncation=Truncation(**extreme))
+        assert torch.equal(sampler(torch.full((1, L), MASK), draws), x)
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"temperature": 0.0}, {"temperature": -1.0}, {"nucleus_p": 0.0}, {"nucleus_p": 1.1}, {"tokens_per_step": 0}],
+    "wrong", [{"temperature": 0.0}, {"temperature": -1.0}, {"nucleus_p": 0.0}, {"nucleus_p": 1.1}, {"top_k": 0}]
 )
-def test_impossible_settings(wrong):
+def test_impossible_truncations(wrong):
     with pytest.raises(InputError, match="needs"):
-        FirstHitting(tiny_denoiser(), **wrong)
+        Truncation(**wrong)
+
+
+def test_first_hitting_needs_a_token_a_step():
+    with pytest.raises(InputError, match="tokens_per_step=0"):
+        FirstHitting(tiny_denoiser(), 0)
 
 
 def test_ancestral_needs_a_step():

@@ -22,15 +22,28 @@ PACKAGE = sorted((ROOT / "dnadiff").rglob("*.py"))
 SOURCES = sorted([*PACKAGE, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])
 TEXTS = [
     file
-    for file in [*SOURCES, *(ROOT / "configs").rglob("*.yaml"), *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    for file in [
+        *SOURCES,
+        *(ROOT / "configs").rglob("*.yaml"),
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "notebooks").glob("*.ipynb"),
+    ]
     if file != Path(__file__)
-] + [ROOT / "pyproject.toml", ROOT / "constraints.txt", ROOT / "Makefile", ROOT / ".ci" / "run"]
+] + [
+    ROOT / "pyproject.toml",
+    ROOT / "constraints.txt",
+    ROOT / "Makefile",
+    ROOT / "CITATION.cff",
+    ROOT / "dnadiff" / "references.bib",
+    ROOT / ".ci" / "run",
+]
 
 BASE = {"__version__", "errors", "random"}
 INSIDE = {  # layer -> what of dnadiff it may import
     "errors": set(),
     "random": set(),
-    "schema": {"errors"},
+    "schema": {"errors", "schema"},
     "config": {"errors", "schema"},
     "models": BASE | {"models"},
     "diffusion": BASE | {"diffusion", "models.attention", "models.cache"},
@@ -64,7 +77,7 @@ OUTSIDE = {  # layer -> the packages it may import besides the standard library;
     "models": {"torch", "einops", "flash_attn"},
     "diffusion": {"torch", "einops"},
     "data": {"torch", "numpy", "pyfaidx", "Bio", "tokenizers", "pyarrow", "datasets"},
-    "checkpoints": {"torch", "numpy", "safetensors", "transformers"},
+    "checkpoints": {"torch", "numpy", "safetensors", "transformers", "huggingface_hub"},
     "evaluation": {"torch", "numpy", "sklearn", "matplotlib"},
     "training": None,
     "recipes": None,
@@ -76,6 +89,7 @@ OUTSIDE = {  # layer -> the packages it may import besides the standard library;
 ONLY_IN_FUNCTIONS = {
     "flash_attn",
     "transformers",
+    "huggingface_hub",
     "tokenizers",
     "pyarrow",
     "datasets",

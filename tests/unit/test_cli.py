@@ -64,7 +64,7 @@ def refusal(capsys, *words):
         (["trian"], "trian: no such verb; did you mean train?"),
         (
             ["--vresion"],
-            "--vresion: no such verb; there are: prepare, train, sample, evaluate, compare, config, doctor",
+            f"--vresion: no such verb; there are: {', '.join(VERBS)}",
         ),
         (["sample", "run", "--nuclues", "0.9"], "--nuclues: unknown to dna-diff sample; did you mean --nucleus?"),
         (["sample", "run", "--batch", "3"], "--batch: unknown to dna-diff sample; did you mean --batch-size?"),
@@ -91,8 +91,8 @@ def refusal(capsys, *words):
             "argument --sampler: 'ancestrall': did you mean ancestral? (see dna-diff sample --help)",
         ),
         (
-            ["sample", "run", "--steps", "9"],
-            "--steps: belongs to --sampler ancestral; first_hitting takes --tokens-per-step",
+            ["sample", "run", "--sampler", "first_hitting", "--steps", "9"],
+            "--steps: belongs to --sampler ancestral and remdm; first_hitting takes --tokens-per-step",
         ),
         (
             ["sample", "run", "--sampler", "ancestral", "--tokens-per-step", "9"],
@@ -231,6 +231,12 @@ def test_sample_hands_over_its_flags(called):
     assert kwargs["walk"] == Walk(tokens_per_step=2, nucleus=0.9)
     assert main(["sample", "run", "--sampler", "ancestral", "--steps", "7"]) == 0
     assert (calls[1][0], calls[1][1]["walk"]) == (("run", "-"), Walk("ancestral", steps=7))
+    words = (
+        "--sampler remdm --remask loop --eta .1 --t-on .6 --t-off .1 --alpha-on .8 --top-k 3 --stride 9 --temperature 2"
+    )
+    assert main(["sample", "run", *words.split()]) == 0
+    loop = {"remask": "loop", "eta": 0.1, "t_on": 0.6, "t_off": 0.1, "alpha_on": 0.8}
+    assert calls[2][1]["walk"] == Walk("remdm", **loop, top_k=3, stride=9, temperature=2.0)
 
 
 def test_evaluate_and_compare_hand_over_their_flags(called):
@@ -319,39 +325,3 @@ def test_config_ls_and_show_print_to_standard_output(capsys):
     ]
     assert main(["config", "show", "model=nano"]) == 0
     assert "hidden_size: 64" in capsys.readouterr().out
-
-
-def test_doctor_finds_this_machine_fit(capsys):
-    assert main(["doctor"]) == 0
-    out = capsys.readouterr().out
-    assert "torch" in out and out.endswith("all good\n")
-
-
-def test_doctor_knows_the_bad_versions():
-    from dnadiff.recipes.doctor import too_old
-
-    assert "malicious" in too_old("lightning", "2.6.3") and "malicious" in too_old("lightning", "2.6.2")
-    assert too_old("lightning", "2.6.4") is None and too_old("torch", "2.13.0+cpu") is None
-    assert "CVE-2026-24747" in too_old("torch", "2.9.1") and too_old("rich", "1.0") is None
-
-
-def test_doctor_counts_a_genome(tmp_path, capsys):
-    genome = tmp_path / "g.fa"
-    genome.write_text(">a\nACGT\nacgu\n>b x\nGGNNR\nGG\n")
-    assert main(["doctor", str(genome)]) == 0
-    facts = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
-    assert ["genome", "2 contigs, 15 bp"] in facts
-    assert ["GC", "66.7 %"] in facts  # 8 of the 12 known bases
-    assert ["unknown", "bases     20.00 %"] in facts  # N, N and R of 15
-    assert ["normalised", "uracil to t: 1"] in facts and ["normalised", "ambiguous to n: 1"] in facts
-
-
-def test_doctor_refuses_what_prepare_would(tmp_path, capsys):
-    genome = tmp_path / "g.fa"
-    genome.write_text(">a\nACGT\n>a\nGG\n")
-    assert main(["doctor", str(genome)]) == 2
-    told = f"dna-diff: error: {genome}: found the name a twice; prepare --rename-duplicates would work\n"
-    assert capsys.readouterr().err == told
-    genome.write_text(">a\nACGT\nAC1T\n")
-    assert main(["doctor", str(genome)]) == 2
-    assert capsys.readouterr().err.startswith(f"dna-diff: error: {genome}:3:3: found ")
