@@ -133,6 +133,7 @@ def spec_of(config: Config) -> dict[str, Any]:
         },
         "process": {**method.process, "schedule": {"name": config.noise.name, **config.noise.arguments}},
         "objective": method.scoring or method.training,
+        **({"block_size": config.block_size} if config.block_size else {}),
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ components take plain constructor arguments.
 
 from dataclasses import dataclass, field
 
-from dnadiff.schema.algo import ALGOS, ESTIMATORS, AlgoConfig, check_algo, chosen_estimator
+from dnadiff.schema.algo import ALGOS, ESTIMATORS, AlgoConfig, check_algo, check_blocks, chosen_estimator
 from dnadiff.schema.checks import choice, number, require
 from dnadiff.schema.noise import NOISES, NoiseConfig
 
@@ -257,6 +257,7 @@ class Config:
         seed: Seed of every random number; None draws one, which is printed and recorded.
         estimator: ``count`` draws how many bases to mask and is exact for every schedule; ``time`` draws a time, as
             upstream; ``auto`` is ``count`` where the method allows it.
+        block_size: Bases of a block of algo=bd3lm, 1 (autoregression) to a window (masked diffusion).
         time_conditioning: Tell the network the noise level.
         precision: Training precision; ``auto`` is bf16 where the processor computes it faster, else fp32.
         compile: Compile the training step; ``auto`` does if a compiler is there.
@@ -274,6 +275,7 @@ class Config:
 
     seed: int | None = None
     estimator: str = "auto"
+    block_size: int | None = None
     time_conditioning: bool = False
     precision: str = "auto"
     compile: str = "auto"
@@ -297,6 +299,7 @@ class Config:
         unused = self.logger == "wandb" or self.wandb == WandbConfig()
         require(unused, f"logger={self.logger}: has no use for wandb.*; add logger=wandb or leave them out")
         check_algo(self.algo, self.estimator, self.time_conditioning, bos=self.data.bos, stem=self.model.stem)
+        check_blocks(self.algo, self.block_size, self.model.length)
         self.estimator = chosen_estimator(self.algo, self.estimator)
         infinite = self.time_conditioning and self.noise.endless
         require(not infinite, "noise.eps=0: leaves infinite noise at t=1, which the network would be told; give 1e-3")
