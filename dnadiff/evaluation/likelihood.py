@@ -84,7 +84,8 @@ def score(
     Args:
         denoiser: The model, in evaluation mode.
         objective: The bound.
-        batches: Windows: tokens (B, L) int64, valid and given (B, L) bool, item_ids (B,) int64.
+        batches: Windows: tokens (B, L) int64, valid and given (B, L) bool, item_ids (B,) int64 and,
+            for models with classes, labels (B,) int64.
         seed: Of the draws.
         samples: Draws a window.
         strand: Part of the address of the draws, so that the two strands of a window have draws of their own.
@@ -146,7 +147,7 @@ def reverse_complement(window: WindowBatch, tokenizer: NucleotideTokenizer) -> d
     first = int(window["given"][:, 0].all())
     turned = {name: _turned(np.asarray(window[name]), first) for name in ("tokens", "valid", "given", "weight")}
     turned["tokens"][:, first:] = tokenizer.complement(turned["tokens"][:, first:])
-    return turned | {"item_ids": window["item_ids"]}
+    return turned | {name: window[name] for name in ("item_ids", "labels") if name in window}
 
 
 def average(one: Scores, other: Scores) -> Scores:
@@ -210,7 +211,8 @@ def _turned(values: np.ndarray, first: int) -> np.ndarray:
 def _as_batch(window: WindowBatch, device: torch.device | str) -> Batch:
     tokens, valid, given = (torch.as_tensor(window[name], device=device) for name in ("tokens", "valid", "given"))
     shown = valid | given
-    return Batch(tokens, valid, given if given.any() else None, None if shown.all() else shown)
+    labels = torch.as_tensor(window["labels"], device=device) if "labels" in window else None
+    return Batch(tokens, valid, given if given.any() else None, None if shown.all() else shown, labels)
 
 
 def _gathered(ids: list[np.ndarray], bits: list[np.ndarray], counts: list[np.ndarray]) -> Scores:

@@ -36,15 +36,26 @@ def real(above: float, most: float) -> Callable[[str], float]:
     return parse
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
-    """An argument type: one of some words."""
+class OneOf:
+    """An argument type: one of some words.
 
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise argparse.ArgumentTypeError(f"{text!r}: {did_you_mean(text, choices)}")
+    Args:
+        *choices: The words.
+    """
+
+    def __init__(self, *choices: str) -> None:
+        self.choices = choices
+
+    def __call__(self, text: str) -> str:
+        """The word, if it is one of them."""
+        if text not in self.choices:
+            raise argparse.ArgumentTypeError(f"{text!r}: {did_you_mean(text, self.choices)}")
         return text
 
-    return parse
+
+def one_of(*choices: str) -> OneOf:
+    """An argument type: one of some words."""
+    return OneOf(*choices)
 
 
 def seed(text: str) -> int:

@@ -1,7 +1,8 @@
 """Every `dna-diff` line and every Python block of the README runs, in order, in one folder.
 
-The lines are run as they stand, through a shell, beside a checkpoint of another implementation. Three verbs only do
-less of the same: what is appended here ends training after a few steps, scores a few windows and draws a few sequences.
+The lines are run as they stand, through a shell, beside a checkpoint of another implementation. Four verbs only do
+less of the same: what is appended here leaves out the training of doctor, ends training after a few steps, scores a few
+windows and draws a few sequences.
 """
 
 import os
@@ -14,6 +15,7 @@ from tests.foreign import lightning
 
 ROOT = Path(__file__).parents[2]
 LESS = {
+    "doctor": "--no-train",
     "train": "train.steps=12 train.val_windows=8",
     "evaluate": "--windows 32",
     "sample": "-n 2",
