@@ -9,6 +9,7 @@ from dnadiff.checkpoints.folder import load, load_tokenizer, model_folder, model
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.diffusion import Denoiser
 from dnadiff.errors import InputError
+from dnadiff.training import ranks
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 """Types the network may compute in."""
@@ -36,7 +37,7 @@ class Model:
 
 
 def open_model(run: str | Path) -> Model:
-    """The model of a run folder or a model folder, on the GPU if there is one.
+    """The model of a run folder or a model folder, on this process's GPU if there is one.
 
     Raises:
         InputError: There is none, or its tokens are no nucleotides.
@@ -44,8 +45,7 @@ def open_model(run: str | Path) -> Model:
     denoiser, tokenizer, spec = load(run), load_tokenizer(run), read_spec(run)
     if not isinstance(tokenizer, NucleotideTokenizer):
         raise InputError(f"{model_folder(run)}: has a tokenizer of {tokenizer.name}; one of nucleotides would work")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     step = read_provenance(run).get("step", "unknown")
     bos = bool(spec.get("bos", False))
     name = f"step={step} model={model_hash(run)[:8]}"
-    return Model(denoiser.to(device), tokenizer, int(spec["length"]) - bos, bos, name, spec.get("block_size"))
+    return Model(denoiser.to(ranks.device()), tokenizer, int(spec["length"]) - bos, bos, name, spec.get("block_size"))

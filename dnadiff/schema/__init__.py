@@ -22,12 +22,13 @@ SPLITS = ("auto", "contig", "blocks", "bed")
 WINDOWS = ("random", "tiling")
 N_POLICIES = ("pad", "token")
 OPTIMIZERS = ("adamw", "muon")
+PARALLELS = ("ddp", "fsdp")
 LR_SCHEDULES = ("constant", "cosine")
 
 __all__ = [
     "ALGOS", "ATTENTIONS", "COMPILES", "ESTIMATORS", "LOGGERS", "LR_SCHEDULES", "NOISES", "N_POLICIES", "OPTIMIZERS",
-    "PRECISIONS", "SPLITS", "TASKS", "WINDOWS", "AlgoConfig", "Config", "DataConfig", "ModelConfig", "NoiseConfig",
-    "OptimConfig", "TaskConfig", "TrainConfig", "WandbConfig",
+    "PARALLELS", "PRECISIONS", "SPLITS", "TASKS", "WINDOWS", "AlgoConfig", "Config", "DataConfig", "ModelConfig",
+    "NoiseConfig", "OptimConfig", "TaskConfig", "TrainConfig", "WandbConfig",
 ]  # fmt: skip
 
 
@@ -215,6 +216,8 @@ class TrainConfig:
         checkpoint_every: Steps between checkpoints.
         keep: Newest checkpoints kept.
         log_every: Steps between lines of the log.
+        parallel: With several processes: ``ddp`` gives each all weights, ``fsdp`` shares them out, for models that fit
+            no single device.
     """
 
     steps: int | None = None
@@ -224,6 +227,7 @@ class TrainConfig:
     checkpoint_every: int = 500
     keep: int = 2
     log_every: int = 10
+    parallel: str = "ddp"
 
     def __post_init__(self) -> None:
         number("train.steps", self.steps, 1)
@@ -232,6 +236,7 @@ class TrainConfig:
         require(ends, "train.steps and train.minutes: both are empty, so training would never end; give one")
         for key in ("val_every", "val_windows", "checkpoint_every", "keep", "log_every"):
             number(f"train.{key}", getattr(self, key), 1)
+        choice("train.parallel", self.parallel, PARALLELS)
 
 
 @dataclass
@@ -305,6 +310,8 @@ class Config:
         require(not infinite, "noise.eps=0: leaves infinite noise at t=1, which the network would be told; give 1e-3")
         adaln = self.model.adaln or not self.time_conditioning
         require(adaln, "time_conditioning=true: the noise level enters through adaptive norms; set model.adaln=true")
+        eager = self.compile != "true" or self.train.parallel != "fsdp"
+        require(eager, "compile=true: cannot follow the weights of train.parallel=fsdp; set compile=auto")
         decays = self.optim.schedule != "cosine" or self.train.steps is not None
         require(decays, "optim.schedule=cosine: decays until the last step; give train.steps")
         gap, length = self.data.gap, self.model.length

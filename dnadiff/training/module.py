@@ -19,6 +19,7 @@ from dnadiff.random import Draws, key64
 from dnadiff.training import ranks
 from dnadiff.training.ema import EMA
 from dnadiff.training.optim import optimizer_of, rate_at
+from dnadiff.training.sharding import spread
 
 
 @dataclass
@@ -112,7 +113,9 @@ class DiffusionModule(pl.LightningModule):
     def restore(self, state: dict[str, Any]) -> None:
         """Takes over what ``state`` gave, except for the optimiser's part, which Lightning has yet to make."""
         self.step = int(state["step"])
-        self.denoiser.load_state_dict(state["denoiser"])
+        own = self.denoiser.state_dict()
+        given = {name: spread(value, own.get(name, value)) for name, value in state["denoiser"].items()}
+        self.denoiser.load_state_dict(given)
         self.ema.load_state_dict(state["ema"])
 
 

@@ -112,7 +112,7 @@ def test_given_bases_are_never_taken_back(remask):
 
 
 def test_conf_takes_back_the_unlikely_first():
-    """exp(-0.2) : exp(-0.9) = 2.01 : 1; nothing for what is masked, nor where nothing is revealed."""
+    """exp(-0.2) : exp(-0.9) = 2.01 : 1; nothing for what is masked or given."""
     psi = torch.tensor([[0.2, 0.9, 0.5], [0.1, 0.1, 0.1]], dtype=torch.float64)
     share = by_confidence(psi, torch.tensor([[True, True, False], [False, False, False]]))
     assert share[0].tolist() == pytest.approx([0.668188, 0.331812, 0], abs=1e-6)

@@ -266,7 +266,7 @@ def test_evaluate_and_compare_hand_over_their_flags(called):
     assert main(["evaluate", "run", "--split", "valid", "-o", "x.json", "more.fa", "--both-strands"]) == 0
     args, kwargs = calls[0]
     assert args == ("run", "more.fa", "x.json")
-    assert (kwargs["split"], kwargs["both_strands"], kwargs["samples"], kwargs["windows"]) == ("valid", True, 1, None)
+    assert (kwargs["split"], kwargs["both_strands"]) == ("valid", True) and "samples" not in kwargs
     calls = called("compare")
     assert main(["compare", "a.fa", "-", "-k", "2", "5", "--picture", "x.png"]) == 0
     args, kwargs = calls[0]
