@@ -31,6 +31,7 @@ from dnadiff.diffusion.schedule import (
 )
 from dnadiff.diffusion.score_objective import ScoreEntropy
 from dnadiff.diffusion.sliding import Sliding
+from dnadiff.diffusion.stepwise import Analytic, Posterior
 from dnadiff.diffusion.truncation import Truncation
 from dnadiff.diffusion.uniform_objective import UniformNELBO
 
@@ -38,6 +39,7 @@ __all__ = [
     "D3PM",
     "SCHEDULES",
     "AbsorbingProcess",
+    "Analytic",
     "Ancestral",
     "Autoregressive",
     "Batch",
@@ -62,6 +64,7 @@ __all__ = [
     "Noised",
     "Objective",
     "Parameterization",
+    "Posterior",
     "Process",
     "ReMDM",
     "Sampler",
