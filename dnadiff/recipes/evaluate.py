@@ -3,7 +3,7 @@
 import json
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -66,6 +66,7 @@ def evaluate(
     windows: int | None = None,
     both_strands: bool = False,
     batch_size: int = 64,
+    block_size: int | None = None,
     dtype: str = "fp32",
     seed: int | None = None,
     quiet: bool = False,
@@ -82,6 +83,7 @@ def evaluate(
         windows: Score this many windows, evenly spaced; None scores all.
         both_strands: Average the bound over the two strands of every window.
         batch_size: Windows at once; changes no figure.
+        block_size: Tokens of a block, for models trained on blocks; None is what the model was trained on.
         dtype: ``fp32`` or ``bf16``.
         seed: None draws one, which is reported.
         quiet: Print no progress.
@@ -94,7 +96,7 @@ def evaluate(
     seed = secrets.randbits(32) if seed is None else seed
     config, parts = run_config(run), run_split(run)
     denoiser, tokenizer = load(run), _nucleotides(run)
-    scoring = scoring_section(read_spec(run))
+    scoring = _in_blocks(scoring_section(read_spec(run)), block_size, config.model.length)
     objective = build_objective(scoring, denoiser.process)
     if objective.exact and samples != 1:
         raise InputError(f"--samples {samples}: the likelihood of {run} is exact and draws nothing; leave it out")
@@ -126,6 +128,17 @@ def evaluate(
     inputs = {f"{run}/model": model_hash(run), str(store.path): store.source_sha256}
     publish(out, report, COLUMNS, provenance(argv or [], seed, inputs), quiet)
     return report
+
+
+def _in_blocks(scoring: Mapping[str, Any], block_size: int | None, length: int) -> Mapping[str, Any]:
+    """What the model is scored with, in blocks of another size if one is asked for."""
+    if block_size is None:
+        return scoring
+    if "block_size" not in scoring:
+        raise InputError(f"--block-size {block_size}: the model reads whole sequences; leave it out")
+    if block_size > length:
+        raise InputError(f"--block-size {block_size}: the model reads {length} tokens; 1 to {length} would work")
+    return {**scoring, "block_size": block_size}
 
 
 def validation_floors(run: str) -> dict[str, float]:

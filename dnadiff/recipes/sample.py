@@ -20,7 +20,7 @@ from dnadiff.diffusion import Sampler
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.random import Draws
 from dnadiff.recipes.model import DTYPES, Model, open_model
-from dnadiff.recipes.walk import EXACT, Walk, sampler_of, settled
+from dnadiff.recipes.walk import EXACT, Walk, sampler_for, settled
 
 FARTHEST = 64  # times the training window; beyond it the distances within a sequence mean nothing to the model
 
@@ -59,14 +59,14 @@ def sample(
     model = open_model(run)
     length = model.window if length is None else length
     most = FARTHEST * model.window
-    if not 1 <= length <= most:
+    if length < 1 or (length > most and model.block_size is None):
         raise InputError(f"--length {length}: the model read {model.window} bases at a time; 1 to {most} would work")
     seed = secrets.randbits(32) if seed is None else seed
     walk = settled(walk, model.denoiser)
-    sampler = sampler_of(model.denoiser, walk, length, window=model.window, lead=int(model.bos))
+    sampler = sampler_for(model, walk, length)
     _say(model, length, walk, seed, quiet)
     model.denoiser.backbone.to(DTYPES[dtype])
-    with FastaWriter(out) as fasta, _progress(n * length, quiet) as progress:
+    with FastaWriter(out) as fasta, progress_bar(n * length, quiet) as progress:
         for start in range(0, n, batch_size):
             items = range(start, min(start + batch_size, n))
             for item, sequence in zip(items, _batch(model, sampler, seed, items, length, progress), strict=True):
@@ -103,13 +103,13 @@ def _say(model: Model, length: int, walk: Walk, seed: int, quiet: bool) -> None:
     if quiet:
         return
     print(f"sample       {length:,} bases each, seed {seed}, {model.name}", file=sys.stderr)
-    if length > model.window and walk.stride is None:
+    if length > model.window and walk.stride is None and model.block_size is None:
         note = f"{length:,} bases are more than the {model.window:,} the model was trained on; --stride slides a window"
         print(f"note         {note}", file=sys.stderr)
 
 
 @contextmanager
-def _progress(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+def progress_bar(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
     """Takes numbers of bases; shows a bar with the time left on a terminal, and nothing elsewhere."""
     if quiet or not sys.stderr.isatty():
         yield lambda _: None

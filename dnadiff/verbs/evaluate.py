@@ -4,6 +4,7 @@ import argparse
 
 from dnadiff.verbs.flags import dtype, one_of, seed_and_threads, whole
 from dnadiff.verbs.parser import Verb
+from dnadiff.verbs.walk import block_size
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=whole(1), default=64, metavar="B", help="windows at once; changes no figure"
     )
+    block_size(parser)
     dtype(parser)
     seed_and_threads(parser)
 
@@ -43,6 +45,7 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
         windows=args.windows,
         both_strands=args.both_strands,
         batch_size=args.batch_size,
+        block_size=args.block_size,
         dtype=args.dtype,
         seed=args.seed,
         quiet=args.quiet,
