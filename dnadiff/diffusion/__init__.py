@@ -4,6 +4,8 @@ A backbone reads corrupted tokens; a parameterization turns its logits into log 
 schedule says how tokens are corrupted; an objective is a bound on -log p(x_0); a sampler walks back from the prior.
 """
 
+from dnadiff.diffusion.block_objective import BlockNELBO
+from dnadiff.diffusion.block_sampler import BlockSampler
 from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.discrete_objective import DiscreteNELBO
 from dnadiff.diffusion.guidance import classifier_free
@@ -11,11 +13,13 @@ from dnadiff.diffusion.ideal import IdealDenoiser, IdealNextToken
 from dnadiff.diffusion.masked_lm import MaskedLM
 from dnadiff.diffusion.next_token_objective import NextTokenNLL
 from dnadiff.diffusion.next_token_sampler import Autoregressive
+from dnadiff.diffusion.noise_search import Clip
 from dnadiff.diffusion.objective import Batch, MaskedNELBO, Noised, Objective, TokenLoss
 from dnadiff.diffusion.parameterization import D3PM, NextToken, Parameterization, Sedd, Subs
 from dnadiff.diffusion.process import AbsorbingProcess, Process, UniformProcess
 from dnadiff.diffusion.remasking import Loop, ReMDM
-from dnadiff.diffusion.sampler import Ancestral, FirstHitting, Sampler
+from dnadiff.diffusion.restricted import Rule, restricted
+from dnadiff.diffusion.sampler import Ancestral, FirstHitting, Revealing, Sampler
 from dnadiff.diffusion.schedule import (
     SCHEDULES,
     Cosine,
@@ -41,6 +45,9 @@ __all__ = [
     "Ancestral",
     "Autoregressive",
     "Batch",
+    "BlockNELBO",
+    "BlockSampler",
+    "Clip",
     "Cosine",
     "CosineSquared",
     "Denoiser",
@@ -64,6 +71,8 @@ __all__ = [
     "Parameterization",
     "Process",
     "ReMDM",
+    "Revealing",
+    "Rule",
     "Sampler",
     "ScoreEntropy",
     "Sedd",
@@ -76,4 +85,5 @@ __all__ = [
     "UniformNELBO",
     "UniformProcess",
     "classifier_free",
+    "restricted",
 ]

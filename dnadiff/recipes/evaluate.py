@@ -43,6 +43,7 @@ def evaluate(
     windows: int | None = None,
     both_strands: bool = False,
     batch_size: int = 64,
+    block_size: int | None = None,
     dtype: str = "fp32",
     seed: int | None = None,
     quiet: bool = False,
@@ -61,6 +62,7 @@ def evaluate(
         windows: Score this many windows, evenly spaced; None scores all.
         both_strands: Average the bound over the two strands of every window.
         batch_size: Windows at once; changes no figure by more than rounding.
+        block_size: Tokens of a block, for models trained on blocks; None is what the model was trained on.
         dtype: ``fp32`` or ``bf16``.
         seed: None draws one, which is reported.
         quiet: Print no progress.
@@ -71,7 +73,7 @@ def evaluate(
     """
     check_out(out)
     check_seed(seed, WHOLE)
-    asked = Asked(data, split, samples, windows, both_strands, batch_size, dtype, seed)
+    asked = Asked(data, split, samples, windows, both_strands, batch_size, block_size, dtype, seed)
     with ranks.together(PATIENCE):
         return report(run, scored(opened(run, asked), WHOLE, quiet), out, quiet, argv)
 

@@ -24,6 +24,7 @@ class Model:
         tokenizer: Of nucleotides.
         window: Bases of a training window.
         bos: Whether a sequence begins with [BOS].
+        block_size: Tokens of a block it was trained on; None for a model of whole sequences.
         name: What the FASTA description says of it.
     """
 
@@ -32,6 +33,7 @@ class Model:
     window: int
     bos: bool
     name: str
+    block_size: int | None = None
 
 
 def open_model(run: str | Path) -> Model:
@@ -46,4 +48,4 @@ def open_model(run: str | Path) -> Model:
     step = read_provenance(run).get("step", "unknown")
     bos = bool(spec.get("bos", False))
     name = f"step={step} model={model_hash(run)[:8]}"
-    return Model(denoiser.to(ranks.device()), tokenizer, int(spec["length"]) - bos, bos, name)
+    return Model(denoiser.to(ranks.device()), tokenizer, int(spec["length"]) - bos, bos, name, spec.get("block_size"))

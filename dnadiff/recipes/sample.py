@@ -25,7 +25,7 @@ from dnadiff.random import Draws
 from dnadiff.recipes.fasta_output import earlier_seed, fasta_file, finished, write_fasta
 from dnadiff.recipes.model import DTYPES, Model, open_model
 from dnadiff.recipes.shards import WHOLE, Shard, check_seed
-from dnadiff.recipes.walk import EXACT, Walk, sampler_of, settled
+from dnadiff.recipes.walk import EXACT, Walk, sampler_for, settled
 from dnadiff.training import ranks
 
 FARTHEST = 64  # times the training window; beyond it the distances within a sequence mean nothing to the model
@@ -76,13 +76,13 @@ def sample(
     model = open_model(run)
     length = model.window if length is None else length
     most = FARTHEST * model.window
-    if not 1 <= length <= most:
+    if length < 1 or (length > most and model.block_size is None):
         raise InputError(f"--length {length}: the model read {model.window} bases at a time; 1 to {most} would work")
     if seed is None:
         earlier = earlier_seed(file) if file and resume else None
         seed = secrets.randbits(32) if earlier is None else earlier
     walk = settled(walk, model.denoiser)
-    sampler = sampler_of(model.denoiser, walk, length, window=model.window, lead=int(model.bos))
+    sampler = sampler_for(model, walk, length)
     items = shard.take(range(n), "sequences")
     settings = {"n": n, "length": length, **asdict(walk), "dtype": dtype, "seed": seed, "shard": str(shard)}
     settings |= {"model": model_hash(run)}
@@ -90,7 +90,7 @@ def sample(
         _tell(f"finished     {file} is there, with these settings: nothing to do", quiet)
         return
     _tell(f"sample       {length:,} bases each, seed {seed}, {model.name}", quiet)
-    if length > model.window and walk.stride is None:
+    if length > model.window and walk.stride is None and model.block_size is None:
         note = f"{length:,} bases are more than the {model.window:,} the model was trained on; --stride slides a window"
         _tell(f"note         {note}", quiet)
     model.denoiser.backbone.to(DTYPES[dtype])
@@ -120,7 +120,7 @@ def _records(
     model: Model, sampler: Sampler, seed: int, length: int, batch_size: int, quiet: bool, items: range
 ) -> Iterator[list[bytes]]:
     """The records of these numbers, batch after batch, with a progress bar."""
-    with _progress(len(items) * length, quiet) as progress:
+    with progress_bar(len(items) * length, quiet) as progress:
         for start in range(0, len(items), batch_size):
             batch = items[start : start + batch_size]
             sequences = _sequences(model, sampler, seed, batch, length, progress)
@@ -150,7 +150,7 @@ def _tell(text: str, quiet: bool) -> None:
 
 
 @contextmanager
-def _progress(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+def progress_bar(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
     """Takes numbers of bases; shows a bar with the time left on a terminal, and nothing elsewhere."""
     if quiet or not sys.stderr.isatty():
         yield lambda _: None

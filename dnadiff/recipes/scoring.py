@@ -2,7 +2,7 @@
 
 import math
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -51,6 +51,7 @@ class Asked:
         windows: Score this many windows, evenly spaced; None scores all.
         both_strands: Average the bound over the two strands of every window.
         batch_size: Windows at once; changes no figure by more than rounding.
+        block_size: Tokens of a block, for models trained on blocks; None is what the model was trained on.
         dtype: ``fp32`` or ``bf16``.
         seed: None draws one, which is reported.
     """
@@ -61,6 +62,7 @@ class Asked:
     windows: int | None = None
     both_strands: bool = False
     batch_size: int = 64
+    block_size: int | None = None
     dtype: str = "fp32"
     seed: int | None = None
 
@@ -98,7 +100,8 @@ def opened(run: str, asked: Asked) -> Opened:
     config, parts = run_config(run), run_split(run)
     store, intervals, what, notes = _sequences(config, parts, asked.data, asked.split)
     dataset = held_out_windows(config, store, intervals)
-    denoiser, scoring = load(run), scoring_section(read_spec(run))
+    denoiser = load(run)
+    scoring = _in_blocks(scoring_section(read_spec(run)), asked.block_size, config.model.length)
     objective = build_objective(scoring, denoiser.process)
     if objective.exact and asked.samples != 1:
         raise InputError(f"--samples {asked.samples}: the likelihood of {run} is exact and draws nothing; leave it out")
@@ -155,6 +158,17 @@ def batches_of(
     starts = range(0, len(numbers), batch_size)
     for start in track(starts, title, console=console, disable=silent, transient=True):
         yield dataset.__getitems__(numbers[start : start + batch_size])
+
+
+def _in_blocks(scoring: Mapping[str, Any], block_size: int | None, length: int) -> Mapping[str, Any]:
+    """What the model is scored with, in blocks of another size if one is asked for."""
+    if block_size is None:
+        return scoring
+    if "block_size" not in scoring:
+        raise InputError(f"--block-size {block_size}: the model reads whole sequences; leave it out")
+    if block_size > length:
+        raise InputError(f"--block-size {block_size}: the model reads {length} tokens; 1 to {length} would work")
+    return {**scoring, "block_size": block_size}
 
 
 def _nucleotides(run: str) -> NucleotideTokenizer:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dnadiff.config import to_json
 from dnadiff.data.card import data_card
 from dnadiff.data.genome import Store, open_genome
 from dnadiff.data.splits import Split
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from dnadiff.evaluation.likelihood import Scores
     from dnadiff.recipes.training_plan import Plan
+    from dnadiff.training.tracking import Tracker
 
 Say = Callable[[str], None]
 
@@ -178,7 +180,7 @@ def _fit(folder: Path, job: "Plan", state: dict[str, Any] | None, say: Say, quie
     say(f"run          {folder}")
     outcome = fit(
         _module(job), data, job.held_out(), folder, pace=pace, clip=optim.clip, precision=job.precision,
-        publish=publish, state=state, quiet=quiet,
+        publish=publish, state=state, quiet=quiet, tracker=_tracker(folder, job, facts),
     )  # fmt: skip
     if outcome.code is not None:
         say(f"stopped      after step {outcome.step:,}; dna-diff train --resume {folder} continues")
@@ -186,6 +188,18 @@ def _fit(folder: Path, job: "Plan", state: dict[str, Any] | None, say: Say, quie
     say(f"trained      {outcome.step:,} steps; the model is in {folder / 'model'}")
     if outcome.held_out:
         say(f"held out     {_verdict(job, outcome.held_out, folder)}")
+
+
+def _tracker(folder: Path, job: "Plan", facts: dict[str, Any]) -> "Tracker | None":
+    """What the first rank shows the log in besides the run folder."""
+    if job.config.logger != "wandb" or ranks.rank() != 0:
+        return None
+    from dnadiff.training.tracking import Tracker
+
+    wandb = job.config.wandb
+    return Tracker(
+        folder, project=wandb.project, name=wandb.name, offline=wandb.offline, config=to_json(job.config), origin=facts
+    )
 
 
 def _verdict(job: "Plan", scores: "Scores", folder: Path) -> str:

@@ -25,6 +25,7 @@ from dnadiff.training.datamodule import micro_batch
 from dnadiff.training.hardware import compiler, has_fast_bf16
 from dnadiff.training.module import as_batch
 from dnadiff.training.sharding import is_sharded, shard
+from dnadiff.training.tracking import check_tracking
 from dnadiff.training.validation import HeldOut
 
 
@@ -99,6 +100,8 @@ def plan(config: Config, store: Store, split: Split) -> Plan:
     Raises:
         InputError: A setting cannot be honoured here.
     """
+    if config.logger == "wandb":
+        check_tracking()
     torch.manual_seed(key64("init", config.seed) >> 1)
     spec = spec_of(config)
     denoiser = build_denoiser(spec)
@@ -138,6 +141,7 @@ def spec_of(config: Config) -> dict[str, Any]:
         },
         "process": {**method.process, "schedule": {"name": config.noise.name, **config.noise.arguments}},
         "objective": method.scoring or method.training,
+        **({"block_size": config.block_size} if config.block_size else {}),
     }  # fmt: skip
 
 

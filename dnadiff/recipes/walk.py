@@ -6,15 +6,18 @@ from dataclasses import dataclass, fields, replace
 from dnadiff.diffusion import (
     Ancestral,
     Autoregressive,
+    BlockSampler,
     Denoiser,
     FirstHitting,
     Loop,
     ReMDM,
+    Revealing,
     Sampler,
     Sliding,
     Truncation,
 )
 from dnadiff.errors import InputError, did_you_mean
+from dnadiff.recipes.model import Model
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Walk:
 
     Attributes:
         sampler: A name of ``SAMPLERS``; None is the exact one of the model.
-        steps: Steps of ``ancestral`` and ``remdm``; None is one a base.
+        steps: Steps of ``ancestral`` and ``remdm``; None is one a base. With blocks: of each block.
         tokens_per_step: Bases ``first_hitting`` reveals at once; None is 1, which is exact.
         temperature: Above 0; below 1 sharper, above 1 flatter.
         nucleus: Keep the likeliest bases up to this probability, in (0, 1]; 1 keeps all.
@@ -34,6 +37,7 @@ class Walk:
         t_off: When it ends.
         alpha_on: Share of the bases that is there meanwhile.
         stride: Slide a window of the training length by this many bases along longer sequences; None does not.
+        block_size: Bases of a block, for models trained on blocks; None is what the model was trained on.
     """
 
     sampler: str | None = None
@@ -48,6 +52,7 @@ class Walk:
     t_off: float | None = None
     alpha_on: float | None = None
     stride: int | None = None
+    block_size: int | None = None
 
     def given(self, *names: str) -> dict[str, object]:
         """Those of some settings that are not None."""
@@ -142,6 +147,29 @@ def settled(walk: Walk, denoiser: Denoiser) -> Walk:
         needs = SAMPLERS[walk.sampler].needs
         raise InputError(f"--sampler {walk.sampler}: needs {needs}; with this model {' or '.join(fits)} would work")
     return walk
+
+
+def sampler_for(model: Model, walk: Walk, length: int) -> Sampler:
+    """The sampler of some settings for a model and sequences of ``length`` bases: by blocks if it was trained on them.
+
+    A block sees at most a training window, so sequences can be of any length.
+
+    Raises:
+        InputError: A setting is impossible, belongs to another sampler, or does not go with the model.
+    """
+    if model.block_size is None:
+        if walk.block_size is not None:
+            raise InputError(f"--block-size {walk.block_size}: the model reads whole sequences; leave it out")
+        return sampler_of(model.denoiser, walk, length, window=model.window, lead=int(model.bos))
+    size, read = walk.block_size or model.block_size, model.window + model.bos
+    if size > read:
+        raise InputError(f"--block-size {size}: the model read {read} tokens at a time; 1 to {read} would work")
+    if walk.stride is not None:
+        raise InputError(f"--stride {walk.stride}: a model of blocks goes on block by block; leave it out")
+    steps = sampler_of(model.denoiser, walk, size)
+    if not isinstance(steps, Revealing):
+        raise InputError(f"--sampler {walk.sampler}: walks whole sequences; first_hitting or ancestral walk blocks")
+    return BlockSampler(steps, size, window=read // size * size)
 
 
 def sampler_of(denoiser: Denoiser, walk: Walk, length: int, *, window: int | None = None, lead: int = 0) -> Sampler:

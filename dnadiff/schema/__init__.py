@@ -9,12 +9,13 @@ components take plain constructor arguments.
 
 from dataclasses import dataclass, field
 
-from dnadiff.schema.algo import ALGOS, ESTIMATORS, AlgoConfig, check_algo, chosen_estimator
+from dnadiff.schema.algo import ALGOS, ESTIMATORS, AlgoConfig, check_algo, check_blocks, chosen_estimator
 from dnadiff.schema.checks import choice, number, require
 from dnadiff.schema.noise import NOISES, NoiseConfig
 
 PRECISIONS = ("auto", "fp32", "bf16")
 COMPILES = ("auto", "true", "false")
+LOGGERS = ("tensorboard", "wandb")
 ATTENTIONS = ("auto", "sdpa", "flex", "flash")
 TASKS = ("dna",)
 SPLITS = ("auto", "contig", "blocks", "bed")
@@ -25,9 +26,9 @@ PARALLELS = ("ddp", "fsdp")
 LR_SCHEDULES = ("constant", "cosine")
 
 __all__ = [
-    "ALGOS", "ATTENTIONS", "COMPILES", "ESTIMATORS", "LR_SCHEDULES", "NOISES", "N_POLICIES", "OPTIMIZERS", "PARALLELS",
-    "PRECISIONS", "SPLITS", "TASKS", "WINDOWS", "AlgoConfig", "Config", "DataConfig", "ModelConfig", "NoiseConfig",
-    "OptimConfig", "TaskConfig", "TrainConfig",
+    "ALGOS", "ATTENTIONS", "COMPILES", "ESTIMATORS", "LOGGERS", "LR_SCHEDULES", "NOISES", "N_POLICIES", "OPTIMIZERS",
+    "PARALLELS", "PRECISIONS", "SPLITS", "TASKS", "WINDOWS", "AlgoConfig", "Config", "DataConfig", "ModelConfig",
+    "NoiseConfig", "OptimConfig", "TaskConfig", "TrainConfig", "WandbConfig",
 ]  # fmt: skip
 
 
@@ -239,6 +240,21 @@ class TrainConfig:
 
 
 @dataclass
+class WandbConfig:
+    """How a run appears in Weights & Biases, with ``logger=wandb``.
+
+    Attributes:
+        project: Project.
+        name: Name of the run; None is that of its folder.
+        offline: Only write to the run folder, to be uploaded later with ``wandb sync``.
+    """
+
+    project: str = "dnadiff"
+    name: str | None = None
+    offline: bool = False
+
+
+@dataclass
 class Config:
     """Everything a training run was asked for.
 
@@ -246,10 +262,12 @@ class Config:
         seed: Seed of every random number; None draws one, which is printed and recorded.
         estimator: ``count`` draws how many bases to mask and is exact for every schedule; ``time`` draws a time, as
             upstream; ``auto`` is ``count`` where the method allows it.
+        block_size: Bases of a block of algo=bd3lm, 1 (autoregression) to a window (masked diffusion).
         time_conditioning: Tell the network the noise level.
         precision: Training precision; ``auto`` is bf16 where the processor computes it faster, else fp32.
         compile: Compile the training step; ``auto`` does if a compiler is there.
         attention: The implementation of attention.
+        logger: What shows the training beside ``log.csv``: ``tensorboard``, or ``wandb`` for that and Weights & Biases.
         task: What the tokens are.
         algo: How the model is trained.
         data: Bases and windows.
@@ -257,14 +275,17 @@ class Config:
         noise: Schedule.
         optim: Optimiser.
         train: Duration and output.
+        wandb: Weights & Biases.
     """
 
     seed: int | None = None
     estimator: str = "auto"
+    block_size: int | None = None
     time_conditioning: bool = False
     precision: str = "auto"
     compile: str = "auto"
     attention: str = "auto"
+    logger: str = "tensorboard"
     task: TaskConfig = field(default_factory=TaskConfig)
     algo: AlgoConfig = field(default_factory=AlgoConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -272,13 +293,18 @@ class Config:
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    wandb: WandbConfig = field(default_factory=WandbConfig)
 
     def __post_init__(self) -> None:
         choice("estimator", self.estimator, ESTIMATORS)
         choice("precision", self.precision, PRECISIONS)
         choice("compile", self.compile, COMPILES)
         choice("attention", self.attention, ATTENTIONS)
+        choice("logger", self.logger, LOGGERS)
+        unused = self.logger == "wandb" or self.wandb == WandbConfig()
+        require(unused, f"logger={self.logger}: has no use for wandb.*; add logger=wandb or leave them out")
         check_algo(self.algo, self.estimator, self.time_conditioning, bos=self.data.bos, stem=self.model.stem)
+        check_blocks(self.algo, self.block_size, self.model.length)
         self.estimator = chosen_estimator(self.algo, self.estimator)
         infinite = self.time_conditioning and self.noise.endless
         require(not infinite, "noise.eps=0: leaves infinite noise at t=1, which the network would be told; give 1e-3")

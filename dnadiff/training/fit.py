@@ -21,6 +21,7 @@ from dnadiff.training.progress import Bar, Clock
 from dnadiff.training.sharding import is_sharded
 from dnadiff.training.signals import Signals
 from dnadiff.training.steps import Pace, Publish, Steps, publish_average
+from dnadiff.training.tracking import Tracker
 from dnadiff.training.validation import HeldOut
 
 
@@ -51,6 +52,7 @@ def fit(
     publish: Publish,
     state: dict[str, Any] | None,
     quiet: bool,
+    tracker: Tracker | None = None,
 ) -> Outcome:
     """How the run ended; the module then holds raw weights and its ``ema`` the averaged ones.
 
@@ -65,6 +67,7 @@ def fit(
         publish: Called on the first rank with the step and the averaged weights at every checkpoint.
         state: The checkpoint to continue from; None begins.
         quiet: No progress bar.
+        tracker: Where the log goes besides the folder; closed at the end.
 
     Raises:
         DivergedError: Loss or gradient became NaN or infinite.
@@ -76,7 +79,7 @@ def fit(
         _restore(module, state, folder)
     first = data.first_step = module.step
     clock = Clock(pace.minutes, state["seconds"] if state else 0.0)
-    log = Log(folder, state["log_bytes"] if state else 0, first) if ranks.rank() == 0 else None
+    log = Log(folder, state["log_bytes"] if state else 0, first, tracker) if ranks.rank() == 0 else None
     bar = Bar(data.tokens, first, pace.steps, clock, quiet)
     with Signals() as signals, nullcontext() if log is None else closing(log):
         steps = Steps(

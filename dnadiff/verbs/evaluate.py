@@ -5,8 +5,9 @@ import argparse
 from dnadiff.errors import InputError
 from dnadiff.verbs.flags import one_of, seed_and_threads, shard, whole
 from dnadiff.verbs.parser import Verb
+from dnadiff.verbs.walk import block_size
 
-ASKED = ("split", "samples", "windows", "both_strands", "batch_size", "dtype", "seed")
+ASKED = ("split", "samples", "windows", "both_strands", "batch_size", "block_size", "dtype", "seed")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=whole(1), metavar="B", help="windows at once; changes no figure (default: 64)"
     )
+    block_size(parser)
     shard(parser, "windows; -o PART.npz")
     parser.add_argument("--merge", nargs="+", metavar="PART", help="report of the parts that all shards wrote")
     parser.add_argument("--dtype", type=one_of("fp32", "bf16"), metavar="fp32|bf16", help="default: fp32")

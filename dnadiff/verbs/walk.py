@@ -28,6 +28,14 @@ def walk_flags(parser: argparse.ArgumentParser) -> None:
     add("--t-off", type=share, metavar="T", help="time at which it ends (default: .05)")
     add("--alpha-on", type=share, metavar="A", help="share of the bases there meanwhile (default: .9)")
     add("--stride", type=whole(1), metavar="S", help="slide a training window along longer sequences, S bases a time")
+    block_size(parser)
+
+
+def block_size(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--block-size``."""
+    parser.add_argument(
+        "--block-size", type=whole(1), metavar="B", help="bases of a block (default: as the model was trained)"
+    )
 
 
 def walk_of(args: argparse.Namespace) -> "Walk":
@@ -51,5 +59,6 @@ def walk_of(args: argparse.Namespace) -> "Walk":
         t_off=args.t_off,
         alpha_on=args.alpha_on,
         stride=args.stride,
+        block_size=args.block_size,
     )
     return checked(walk)

@@ -83,6 +83,16 @@ def test_progress_counts_calls_and_positions():
     assert len(revealed) <= L, "steps in which nothing is revealed cost no call"
 
 
+def test_the_network_is_told_the_time_of_the_plan(monkeypatch):
+    denoiser, told = tiny_denoiser(time_conditioning=True), []
+    forward = denoiser.forward
+    monkeypatch.setattr(denoiser, "forward", lambda x, t, **kw: told.append(t.item()) or forward(x, t, **kw))
+    sampler, x = FirstHitting(denoiser), torch.full((1, L), MASK)
+    sampler(x, Draws(0, [0]))
+    plan = sampler.plan(x == MASK, Draws(0, [0]).uniform("reveal", 0, L))
+    assert told == plan.time[0].sort(descending=True).values.tolist()
+
+
 @pytest.mark.parametrize("shape", [(0, L), (3, 0)])
 def test_nothing_to_do(make, shape):
     x = torch.full(shape, MASK)

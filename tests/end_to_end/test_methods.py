@@ -17,6 +17,8 @@ METHODS = {
     "mdlm without carry-over": {"algo__carry_over": "false"},
     "mdlm without zero masking": {"algo__zero_mask": "false"},
     "mdlm in steps": {"algo__T": 1000},
+    "blocks": {"algo": "bd3lm", "block_size": 5},
+    "blocks of 1": {"algo": "bd3lm", "block_size": 1},
     "d3pm": {"algo": "d3pm"},
     "sedd": {"algo": "sedd"},
     "udlm": {"algo": "udlm"},
@@ -42,9 +44,10 @@ def test_a_method_trains_and_is_scored_by_what_its_folder_says(trained):
     config, spec, denoiser = run_config(str(folder)), read_spec(folder / "model"), load(folder / "model")
     report = evaluate(str(folder), split="valid", seed=3, quiet=True)
     row, line = report["rows"][0], report["protocol"][1]
-    if name == "ar":
+    if name in ("ar", "blocks of 1"):
         assert row["name"] == "model (exact)"
-        assert line.startswith("exact -log2 p, every base given those before it, fp32;")
+        ones = " in blocks of 1" if name != "ar" else ""
+        assert line.startswith(f"exact -log2 p{ones}, every base given those before it, fp32;")
     else:
         assert row["name"] == "model (bound)"
         assert line.startswith("upper bound on -log2 p, ") and "1 draw a window, seed 3, fp32" in line
@@ -54,7 +57,7 @@ def test_a_method_trains_and_is_scored_by_what_its_folder_says(trained):
     batches = [windows.__getitems__(range(i, min(i + 2, len(windows)))) for i in range(0, len(windows), 2)]
     scores = score(denoiser, build_objective(spec["objective"], denoiser.process), batches, seed=3)
     assert scores.bits_per_base == pytest.approx(row["bits_per_base"], rel=1e-5)
-    assert spec["bos"] == (name == "ar") and spec["algo"] == config.algo.name
+    assert spec["bos"] == (name in ("ar", "blocks", "blocks of 1")) and spec["algo"] == config.algo.name
 
     both = evaluate(str(folder), split="valid", seed=3, both_strands=True, quiet=True)
     assert both["protocol"][0].endswith("both strands, averaged")

@@ -124,7 +124,7 @@ def refusal(capsys, *words):
 )
 def test_a_mistake_is_one_line_and_exit_code_2(capsys, words, told):
     line = refusal(capsys, *words)
-    assert line.replace("ls|show", "action") == told
+    assert line.replace("ls|show|translate", "action") == told
 
 
 def test_no_verb_shows_the_help_and_is_a_mistake(capsys):
@@ -239,6 +239,28 @@ def test_sample_hands_over_its_flags(called):
     assert calls[2][1]["walk"] == Walk("remdm", **loop, top_k=3, stride=9, temperature=2.0)
 
 
+def test_design_hands_over_its_flags(called):
+    calls = called("design")
+    words = ["design", "run", "t.fa", "-n", "3", "--mask", "m.bed", "--gc", "0.4-0.6:50", "--max-homopolymer", "4"]
+    words += [
+        "--avoid",
+        "GATC",
+        "TTTT,AAAA",
+        "--avoid-sites",
+        "EcoRI,BsaI",
+        "--avoid",
+        "CCWGG",
+        "--tokens-per-step",
+        "2",
+    ]
+    assert main(words) == 0
+    args, kwargs = calls[0]
+    assert args == ("run", "t.fa", "-")
+    assert (kwargs["n"], kwargs["mask"], kwargs["gc"], kwargs["max_homopolymer"]) == (3, "m.bed", "0.4-0.6:50", 4)
+    assert (kwargs["avoid"], kwargs["avoid_sites"]) == (["GATC", "TTTT", "AAAA", "CCWGG"], ["EcoRI", "BsaI"])
+    assert kwargs["walk"] == Walk(tokens_per_step=2)
+
+
 def test_evaluate_and_compare_hand_over_their_flags(called):
     calls = called("evaluate")
     assert main(["evaluate", "run", "--split", "valid", "-o", "x.json", "more.fa", "--both-strands"]) == 0
@@ -261,13 +283,18 @@ def test_prepare_hands_over_its_flags(called):
     assert kwargs == {"rename_duplicates": False, "allow_truncated": False, "quiet": False}
 
 
-@pytest.mark.parametrize("verb", ["prepare", "train", "sample", "evaluate", "compare"])
+@pytest.mark.parametrize("verb", ["prepare", "train", "sample", "design", "evaluate", "compare"])
 def test_recipes_take_what_the_verbs_hand_over(verb):
     """The real recipe can be called with exactly the arguments that the verb gives."""
     module = importlib.import_module(f"dnadiff.recipes.{verb}")
-    words = {"prepare": ["g.fa"], "train": [], "sample": ["run"], "evaluate": ["run"], "compare": ["a.fa", "b.fa"]}[
-        verb
-    ]
+    words = {
+        "prepare": ["g.fa"],
+        "train": [],
+        "sample": ["run"],
+        "design": ["run", "t.fa"],
+        "evaluate": ["run"],
+        "compare": ["a.fa", "b.fa"],
+    }[verb]
     signature = inspect.signature(getattr(module, verb))
     bound = []
 
