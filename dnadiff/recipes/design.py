@@ -27,7 +27,7 @@ from dnadiff.recipes.designer import ROUNDS, Design, Designer
 from dnadiff.recipes.model import DTYPES, Model, open_model
 from dnadiff.recipes.sample import FARTHEST, progress_bar
 from dnadiff.recipes.tables import write_whole
-from dnadiff.recipes.walk import EXACT, MASKED, SAMPLERS, Walk, sampler_of, settled
+from dnadiff.recipes.walk import EXACT, MASKED, SAMPLERS, Walk, conditioned, sampler_of, settled
 
 _SHOWN = 20  # templates with repairs or rejections that are listed on standard error; the file has them all
 
@@ -77,7 +77,7 @@ def design(
     """
     _check(n=n, batch_size=batch_size, dtype=dtype)
     constraints = parse_constraints(gc, avoid, avoid_sites, max_homopolymer)
-    model = open_model(run)
+    model = conditioned(open_model(run), walk)
     walk = _settled(walk, model)
     templates = read_templates(template, mask, longest=FARTHEST * model.window)
     seed = secrets.randbits(32) if seed is None else seed
@@ -117,6 +117,7 @@ def conditional(template: Template, walk: Walk, constraints: Constraints) -> str
         "temperature": walk.temperature != 1,
         "nucleus": walk.nucleus != 1,
         "top-k": walk.top_k is not None,
+        "guidance": walk.guidance not in (None, 1),
     }
     names = [name for name, does in departs.items() if does]
     return f"approximate:{','.join(names)}" if names else "exact"

@@ -26,6 +26,7 @@ class Model:
         bos: Whether a sequence begins with [BOS].
         block_size: Tokens of a block it was trained on; None for a model of whole sequences.
         name: What the FASTA description says of it.
+        classes: Names of the classes it was trained with, if any.
     """
 
     denoiser: Denoiser
@@ -34,6 +35,7 @@ class Model:
     bos: bool
     name: str
     block_size: int | None = None
+    classes: tuple[str, ...] = ()
 
 
 def open_model(run: str | Path) -> Model:
@@ -48,4 +50,5 @@ def open_model(run: str | Path) -> Model:
     step = read_provenance(run).get("step", "unknown")
     bos = bool(spec.get("bos", False))
     name = f"step={step} model={model_hash(run)[:8]}"
-    return Model(denoiser.to(ranks.device()), tokenizer, int(spec["length"]) - bos, bos, name, spec.get("block_size"))
+    window, classes = int(spec["length"]) - bos, tuple(spec.get("classes", ()))
+    return Model(denoiser.to(ranks.device()), tokenizer, window, bos, name, spec.get("block_size"), classes)

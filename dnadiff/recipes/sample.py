@@ -25,7 +25,7 @@ from dnadiff.random import Draws
 from dnadiff.recipes.fasta_output import earlier_seed, fasta_file, finished, write_fasta
 from dnadiff.recipes.model import DTYPES, Model, open_model
 from dnadiff.recipes.shards import WHOLE, Shard, check_seed
-from dnadiff.recipes.walk import EXACT, Walk, sampler_for, settled
+from dnadiff.recipes.walk import EXACT, Walk, conditioned, sampler_for, settled
 from dnadiff.training import ranks
 
 FARTHEST = 64  # times the training window; beyond it the distances within a sequence mean nothing to the model
@@ -73,7 +73,7 @@ def sample(
     _check(n=n, batch_size=batch_size, dtype=dtype)
     check_seed(seed, shard)
     file = fasta_file(out, resume)
-    model = open_model(run)
+    model = conditioned(open_model(run), walk)
     length = model.window if length is None else length
     most = FARTHEST * model.window
     if length < 1 or (length > most and model.block_size is None):

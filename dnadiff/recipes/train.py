@@ -15,7 +15,7 @@ from dnadiff.data.splits import Split
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.errors import InputError
 from dnadiff.recipes import run_folder
-from dnadiff.recipes.inputs import split_of
+from dnadiff.recipes.inputs import split_of, with_classes
 from dnadiff.schema import Config
 from dnadiff.training import ranks
 from dnadiff.training.memory import keep_freed_memory
@@ -120,6 +120,7 @@ def _say(quiet: bool) -> Say:
 def _planned(config: Config, say: Say) -> "tuple[Plan, Store, Split]":
     store = open_genome(str(config.data.path))
     split = split_of(config.data, store, config.model.length)
+    config = with_classes(config, store)
     say(f"{data_card(store)}\n{split.report()}")
     from dnadiff.recipes.training_plan import plan  # torch is imported once the data are known to be good
 
@@ -234,5 +235,6 @@ def _module(job: "Plan") -> Any:  # noqa: ANN401 (Lightning is imported late)
             "floor": optim.lr_min / optim.lr,
         },
         ema_decay=optim.ema,
+        label_dropout=config.data.label_dropout,
         compiled=job.compiled,
     )  # fmt: skip

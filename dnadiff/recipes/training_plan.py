@@ -73,6 +73,7 @@ class Plan:
             f"windows      {c.model.length:,} bp; {self.train.windows:,} for training, {valid} held out for validation",
             f"model        {n:,} parameters ({c.model.n_blocks} blocks of width {c.model.hidden_size})",
             f"objective    {training_in_words(c)}",
+            *([f"classes      {', '.join(c.data.classes)} ({c.data.label}=)"] if c.data.classes else []),
             f"step         {tokens:,} bases, {self.seconds:.2f} s in {self.precision}"
             f"{', to be compiled' if self.compiled else ''} ({tokens / self.seconds:,.0f} bases/s measured)",
             f"length       {self._duration()}",
@@ -135,7 +136,10 @@ def spec_of(config: Config) -> dict[str, Any]:
         "bos": config.data.bos,
         "time_conditioning": config.time_conditioning,
         "tokenizer": tokenizer.to_json(),
-        "backbone": {"name": "dit", "vocab_size": tokenizer.vocab_size, **{k: getattr(model, k) for k in sizes}},
+        "backbone": {"name": "dit", "vocab_size": tokenizer.vocab_size, **{k: getattr(model, k) for k in sizes},
+            **({"n_classes": len(config.data.classes)} if config.data.classes else {}),
+        },
+        **({"classes": config.data.classes} if config.data.classes else {}),
         "parameterization": {
             **method.parameterization, "mask_id": tokenizer.mask_id, "allowed": allowed_tokens(config)
         },

@@ -17,6 +17,7 @@ from dnadiff.diffusion import (
     Sampler,
     Sliding,
     Truncation,
+    of_class,
 )
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.recipes.model import Model
@@ -41,6 +42,8 @@ class Walk:
         alpha_on: Share of the bases that is there meanwhile.
         stride: Slide a window of the training length by this many bases along longer sequences; None does not.
         block_size: Bases of a block, for models trained on blocks; None is what the model was trained on.
+        label: Class to generate, for models trained with classes; None is all of them together.
+        guidance: Strength of classifier-free guidance towards the class, at least 0; None does not guide.
     """
 
     sampler: str | None = None
@@ -56,6 +59,8 @@ class Walk:
     alpha_on: float | None = None
     stride: int | None = None
     block_size: int | None = None
+    label: str | None = None
+    guidance: float | None = None
 
     def given(self, *names: str) -> dict[str, object]:
         """Those of some settings that are not None."""
@@ -122,6 +127,26 @@ SAMPLERS = {
     "autoregressive": Kind(Autoregressive, "a model of next tokens (algo=ar)", (), _autoregressive),
 }
 """The samplers a command may name; of those that go with a model the first is its default."""
+
+
+def conditioned(model: Model, walk: Walk) -> Model:
+    """The model as the settings want it: of one class, guided towards it, or as it is.
+
+    Raises:
+        InputError: The model knows no classes or not this one, or guidance has no class to lead to.
+    """
+    if walk.label is None:
+        if walk.guidance is not None:
+            raise InputError(f"--guidance {walk.guidance:g}: leads towards a class; give --label NAME too")
+        return model
+    if not model.classes:
+        raise InputError(f"--label {walk.label}: the model was trained without classes; leave it out")
+    if walk.label not in model.classes:
+        raise InputError(f"--label {walk.label}: {did_you_mean(walk.label, model.classes)}")
+    label = model.classes.index(walk.label)
+    denoiser = of_class(model.denoiser, label, len(model.classes), walk.guidance)
+    guided = "" if walk.guidance is None else f" guidance={walk.guidance:g}"
+    return replace(model, denoiser=denoiser.eval(), name=f"{model.name} label={walk.label}{guided}")
 
 
 def checked(walk: Walk) -> Walk:
