@@ -35,6 +35,7 @@ from dnadiff.diffusion.schedule import (
 )
 from dnadiff.diffusion.score_objective import ScoreEntropy
 from dnadiff.diffusion.sliding import Sliding
+from dnadiff.diffusion.stepwise import Analytic, Posterior
 from dnadiff.diffusion.truncation import Truncation
 from dnadiff.diffusion.uniform_objective import UniformNELBO
 
@@ -42,6 +43,7 @@ __all__ = [
     "D3PM",
     "SCHEDULES",
     "AbsorbingProcess",
+    "Analytic",
     "Ancestral",
     "Autoregressive",
     "Batch",
@@ -69,6 +71,7 @@ __all__ = [
     "Noised",
     "Objective",
     "Parameterization",
+    "Posterior",
     "Process",
     "ReMDM",
     "Revealing",

@@ -147,7 +147,8 @@ class Sampler(abc.ABC):
     def draw(self, log_p: Tensor, u: Tensor, allowed: Tensor | None) -> Tensor:
         """Tokens (B, M) int64 from log-probabilities (B, M, V), uniforms (B, M) and allowed tokens (B, M, V)."""
         log_p = log_p.double()
-        log_p = log_p.masked_fill(log_p <= FLOOR / 2, -torch.inf)
+        mask = torch.arange(log_p.shape[-1], device=log_p.device) == self.process.mask_id  # ablated models give it some
+        log_p = log_p.masked_fill((log_p <= FLOOR / 2) | mask, -torch.inf)
         if allowed is not None:
             log_p = log_p.masked_fill(~allowed, -torch.inf)
             if torch.isneginf(log_p).all(-1).any():

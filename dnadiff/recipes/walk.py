@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 from dnadiff.diffusion import (
+    Analytic,
     Ancestral,
     Autoregressive,
     BlockSampler,
     Denoiser,
     FirstHitting,
     Loop,
+    Posterior,
     ReMDM,
     Revealing,
     Sampler,
@@ -26,7 +28,8 @@ class Walk:
 
     Attributes:
         sampler: A name of ``SAMPLERS``; None is the exact one of the model.
-        steps: Steps of ``ancestral`` and ``remdm``; None is one a base. With blocks: of each block.
+        steps: Steps of ``ancestral``, ``remdm``, ``posterior`` and ``analytic``; None is one a base.
+            With blocks: of each block.
         tokens_per_step: Bases ``first_hitting`` reveals at once; None is 1, which is exact.
         temperature: Above 0; below 1 sharper, above 1 flatter.
         nucleus: Keep the likeliest bases up to this probability, in (0, 1]; 1 keeps all.
@@ -96,6 +99,14 @@ def _remdm(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) 
     return ReMDM(denoiser, steps, **walk.given("remask", "eta"), loop=Loop(**loop), truncation=truncation)
 
 
+def _posterior(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) -> Sampler:
+    return Posterior(denoiser, length if walk.steps is None else walk.steps, truncation=truncation)
+
+
+def _analytic(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) -> Sampler:
+    return Analytic(denoiser, length if walk.steps is None else walk.steps, truncation=truncation)
+
+
 def _autoregressive(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) -> Sampler:
     return Autoregressive(denoiser, truncation=truncation)
 
@@ -106,6 +117,8 @@ SAMPLERS = {
     "first_hitting": Kind(FirstHitting, MASKED, ("tokens_per_step",), _first_hitting),
     "ancestral": Kind(Ancestral, MASKED, ("steps",), _ancestral),
     "remdm": Kind(ReMDM, MASKED, ("steps", "remask", "eta", "t_on", "t_off", "alpha_on"), _remdm),
+    "posterior": Kind(Posterior, "a model that revises bases (algo=udlm or algo=d3pm)", ("steps",), _posterior),
+    "analytic": Kind(Analytic, "a model of ratios (algo=sedd)", ("steps",), _analytic),
     "autoregressive": Kind(Autoregressive, "a model of next tokens (algo=ar)", (), _autoregressive),
 }
 """The samplers a command may name; of those that go with a model the first is its default."""

