@@ -126,7 +126,7 @@ def conditional(template: Template, walk: Walk, constraints: Constraints) -> str
 def _settled(walk: Walk, model: Model) -> Walk:
     """The settings with the sampler named; refuses what cannot fill templates before any work."""
     walk = settled(walk, model.denoiser)
-    needs = SAMPLERS[walk.sampler].needs
+    needs = SAMPLERS[walk.sampler].needs if model.block_size is None else "a model of blocks (algo=bd3lm)"
     if needs != MASKED:
         raise InputError(f"design: fixed bases may lie on both sides; found {needs}, {MASKED} would work")
     sampler_of(model.denoiser, walk, model.window)

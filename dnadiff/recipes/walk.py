@@ -196,15 +196,13 @@ def sampler_for(model: Model, walk: Walk, length: int) -> Sampler:
         InputError: A setting is impossible, belongs to another sampler, or does not go with the model.
     """
     if model.block_size is None:
-        if walk.block_size is not None:
-            raise InputError(f"--block-size {walk.block_size}: the model reads whole sequences; leave it out")
         return sampler_of(model.denoiser, walk, length, window=model.window, lead=int(model.bos))
     size, read = walk.block_size or model.block_size, model.window + model.bos
     if size > read:
         raise InputError(f"--block-size {size}: the model read {read} tokens at a time; 1 to {read} would work")
     if walk.stride is not None:
         raise InputError(f"--stride {walk.stride}: a model of blocks goes on block by block; leave it out")
-    steps = sampler_of(model.denoiser, walk, size)
+    steps = sampler_of(model.denoiser, replace(walk, block_size=None), size)
     if not isinstance(steps, Revealing):
         raise InputError(f"--sampler {walk.sampler}: walks whole sequences; first_hitting or ancestral walk blocks")
     return BlockSampler(steps, size, window=read // size * size)
@@ -223,6 +221,8 @@ def sampler_of(denoiser: Denoiser, walk: Walk, length: int, *, window: int | Non
     Raises:
         InputError: A setting is impossible, belongs to another sampler, or does not go with the model.
     """
+    if walk.block_size is not None:
+        raise InputError(f"--block-size {walk.block_size}: whole sequences are walked here; leave it out")
     walk = settled(walk, denoiser)
     make, truncation = SAMPLERS[walk.sampler].make, Truncation(walk.temperature, walk.nucleus, walk.top_k)
     if walk.stride is None:

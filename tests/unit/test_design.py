@@ -178,6 +178,11 @@ def test_models_and_settings_that_cannot_fill_a_template_are_refused(run, tmp_pa
     )
     with pytest.raises(InputError, match="fixed bases may lie on both sides; found a model of next tokens"):
         design(next_token, fasta, tmp_path / "x.fa", quiet=True)
+    blocks = publish(tmp_path / "blocks", bos=True, block_size=4)
+    with pytest.raises(InputError, match="fixed bases may lie on both sides; found a model of blocks"):
+        design(blocks, fasta, tmp_path / "x.fa", quiet=True)
+    with pytest.raises(InputError, match="--block-size 4: whole sequences are walked here"):
+        design(run, fasta, tmp_path / "x.fa", quiet=True, walk=Walk(block_size=4))
     with pytest.raises(InputError, match="--stride 4: slides along sequences longer than one window"):
         design(run, fasta, tmp_path / "x.fa", quiet=True, walk=Walk(stride=4))
     assert not (tmp_path / "x.fa").exists()
