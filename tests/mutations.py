@@ -55,9 +55,30 @@ FAULTS = (
     Fault(
         "positions not repeated",
         "dnadiff/models/attention.py",
-        "return torch.arange(n, device=device) % (n // 2)",
-        "return torch.arange(n, device=device)",
+        "return torch.arange(first, n, device=device) % (n // 2)",
+        "return torch.arange(first, n, device=device)",
         ("tests/attention",),
+    ),
+    Fault(
+        "a block's weight scaled",
+        "dnadiff/diffusion/block_objective.py",
+        "n / k.clamp(min=1).double()",
+        "1.05 * n / k.clamp(min=1).double()",
+        ("tests/truth/test_block_bound.py",),
+    ),
+    Fault(
+        "a window one block too wide",
+        "dnadiff/models/attention.py",
+        "ahead < self.window // self.block_size",
+        "ahead <= self.window // self.block_size",
+        ("tests/attention", "tests/truth/test_block_laws.py"),
+    ),
+    Fault(
+        "a cache that forgets a block too early",
+        "dnadiff/diffusion/block_sampler.py",
+        "sampler.window - sampler.block_size",
+        "sampler.window - 2 * sampler.block_size",
+        ("tests/truth/test_block_laws.py", "tests/contract/test_block_sampler.py"),
     ),
     Fault(
         "SUBS without carry-over",

@@ -26,6 +26,7 @@ from dnadiff.checkpoints import manifest
 from dnadiff.checkpoints.card import card
 from dnadiff.data import atomic
 from dnadiff.data.tokenizers import NucleotideTokenizer, Tokenizer, tokenizer_from_json
+from dnadiff.diffusion.block_objective import BlockNELBO
 from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.discrete_objective import DiscreteNELBO
 from dnadiff.diffusion.masked_lm import MaskedLM
@@ -45,6 +46,7 @@ PARAMETERIZATIONS = {"subs": Subs, "d3pm": D3PM, "sedd": Sedd, "next_token": Nex
 PROCESSES = {"absorbing": AbsorbingProcess, "uniform": UniformProcess}
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "masked_nelbo": MaskedNELBO,
+    "block_nelbo": BlockNELBO,
     "discrete_nelbo": DiscreteNELBO,
     "score_entropy": ScoreEntropy,
     "uniform_nelbo": UniformNELBO,

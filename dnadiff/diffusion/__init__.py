@@ -4,19 +4,22 @@ A backbone reads corrupted tokens; a parameterization turns its logits into log 
 schedule says how tokens are corrupted; an objective is a bound on -log p(x_0); a sampler walks back from the prior.
 """
 
+from dnadiff.diffusion.block_objective import BlockNELBO
+from dnadiff.diffusion.block_sampler import BlockSampler
 from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.discrete_objective import DiscreteNELBO
-from dnadiff.diffusion.guidance import classifier_free
+from dnadiff.diffusion.guidance import classifier_free, of_class
 from dnadiff.diffusion.ideal import IdealDenoiser, IdealNextToken
 from dnadiff.diffusion.masked_lm import MaskedLM
 from dnadiff.diffusion.next_token_objective import NextTokenNLL
 from dnadiff.diffusion.next_token_sampler import Autoregressive
+from dnadiff.diffusion.noise_search import Clip
 from dnadiff.diffusion.objective import Batch, MaskedNELBO, Noised, Objective, TokenLoss
 from dnadiff.diffusion.parameterization import D3PM, NextToken, Parameterization, Sedd, Subs
 from dnadiff.diffusion.process import AbsorbingProcess, Process, UniformProcess
 from dnadiff.diffusion.remasking import Loop, ReMDM
 from dnadiff.diffusion.restricted import Rule, restricted
-from dnadiff.diffusion.sampler import Ancestral, FirstHitting, Sampler
+from dnadiff.diffusion.sampler import Ancestral, FirstHitting, Revealing, Sampler
 from dnadiff.diffusion.schedule import (
     SCHEDULES,
     Cosine,
@@ -32,6 +35,7 @@ from dnadiff.diffusion.schedule import (
 )
 from dnadiff.diffusion.score_objective import ScoreEntropy
 from dnadiff.diffusion.sliding import Sliding
+from dnadiff.diffusion.stepwise import Analytic, Posterior
 from dnadiff.diffusion.truncation import Truncation
 from dnadiff.diffusion.uniform_objective import UniformNELBO
 
@@ -39,9 +43,13 @@ __all__ = [
     "D3PM",
     "SCHEDULES",
     "AbsorbingProcess",
+    "Analytic",
     "Ancestral",
     "Autoregressive",
     "Batch",
+    "BlockNELBO",
+    "BlockSampler",
+    "Clip",
     "Cosine",
     "CosineSquared",
     "Denoiser",
@@ -63,8 +71,10 @@ __all__ = [
     "Noised",
     "Objective",
     "Parameterization",
+    "Posterior",
     "Process",
     "ReMDM",
+    "Revealing",
     "Rule",
     "Sampler",
     "ScoreEntropy",
@@ -78,5 +88,6 @@ __all__ = [
     "UniformNELBO",
     "UniformProcess",
     "classifier_free",
+    "of_class",
     "restricted",
 ]

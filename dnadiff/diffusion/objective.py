@@ -77,7 +77,7 @@ class Noised:
 
     Attributes:
         xt: Corrupted tokens, (B, L) int64.
-        t: Time of each row in [0, 1], (B,) float64.
+        t: Time of each row in [0, 1], (B,) float64, or of each token, (B, L).
         weight: What a nat of each position counts for; 0 where nothing is counted, (B, L) float64.
         start: Tokens at the beginning of time, from which x_0 is reconstructed, (B, L) int64; None where a bound has no
             such term.

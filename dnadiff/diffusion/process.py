@@ -39,6 +39,10 @@ class Process(abc.ABC):
     schedule: NoiseSchedule
     mask_id: int
 
+    def prior(self, *shape: int, device: torch.device | str | None = None) -> Tensor:
+        """What a sampler starts from, ``shape`` int64: masks, which stand for the tokens that are wanted."""
+        return torch.full(shape, self.mask_id, dtype=torch.int64, device=device)
+
     @abc.abstractmethod
     def corrupt(self, x0: Tensor, move_chance: Tensor, u: Tensor) -> Tensor:
         """x_t ~ q(x_t | x_0), (B, L) int64: a token whose uniform lies below its move chance is replaced.
@@ -60,14 +64,20 @@ class Process(abc.ABC):
             s: Earlier time in [0, t), same shape.
         """
 
+    @abc.abstractmethod
+    def clean(self, p_x0: Tensor, xt: Tensor, t: Tensor) -> Tensor:
+        """Law of x_0 given x_t with x_0 ~ ``p_x0`` before x_t's own token is seen, (B, L, V): rows sum to 1, no mask.
+
+        Args:
+            p_x0: Probabilities of the clean token up to a factor, (B, L, V).
+            xt: Tokens at time t, (B, L) int64.
+            t: Time of ``xt``, (B,) or (B, L).
+        """
+
 
 @dataclass(frozen=True)
 class AbsorbingProcess(Process):
     """Masking. What a denoiser gives the mask itself (D3PM) counts as staying masked."""
-
-    def prior(self, *shape: int, device: torch.device | str | None = None) -> Tensor:
-        """The state at t = 1, ``shape`` int64: nothing but masks."""
-        return torch.full(shape, self.mask_id, dtype=torch.int64, device=device)
 
     def corrupt(self, x0: Tensor, move_chance: Tensor, u: Tensor) -> Tensor:
         """x_t ~ q(x_t | x_0), (B, L) int64; see ``Process.corrupt``."""
@@ -88,6 +98,12 @@ class AbsorbingProcess(Process):
         stay = mask * ((earlier + (1 - earlier) * p_mask) / at_t)
         return torch.where((xt == self.mask_id)[..., None], reveal + stay, F.one_hot(xt, p_x0.shape[-1]).to(p_x0.dtype))
 
+    def clean(self, p_x0: Tensor, xt: Tensor, t: Tensor) -> Tensor:
+        """Law of x_0 given x_t, (B, L, V): ``p_x0`` without the mask where x_t is masked. See ``Process.clean``."""
+        p = p_x0 * (torch.arange(p_x0.shape[-1], device=xt.device) != self.mask_id)
+        shown = F.one_hot(xt, p.shape[-1]).to(p.dtype)
+        return torch.where((xt == self.mask_id)[..., None], p / p.sum(-1, keepdim=True), shown)
+
 
 @dataclass(frozen=True)
 class UniformProcess(Process):
@@ -104,8 +120,8 @@ class UniformProcess(Process):
         if len(self.tokens) < 2 or self.mask_id in self.tokens:
             raise InputError(f"tokens={self.tokens}: needs two ids or more and not the mask ({self.mask_id})")
 
-    def prior(self, u: Tensor) -> Tensor:
-        """The state at t = 1 from uniforms in [0, 1): evenly drawn tokens, int64 of the same shape."""
+    def noise(self, u: Tensor) -> Tensor:
+        """Evenly drawn tokens, the state at t = 1, int64 of the shape of the uniforms ``u`` in [0, 1)."""
         k = len(self.tokens)
         ids = torch.tensor(self.tokens, device=u.device)
         return ids[(u * k).long().clamp(max=k - 1)]
@@ -114,7 +130,7 @@ class UniformProcess(Process):
         """x_t ~ q(x_t | x_0), (B, L) int64; see ``Process.corrupt``. A replacement may be the token itself."""
         move_chance = _per_token(move_chance)
         moved = u < move_chance
-        return torch.where(moved, self.prior(torch.where(moved, u / move_chance, 0.0)), x0)
+        return torch.where(moved, self.noise(torch.where(moved, u / move_chance, 0.0)), x0)
 
     def posterior(self, p_x0: Tensor, xt: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """q(x_s | x_t), (B, L, V); see ``Process.posterior``. ``xt`` holds none but ``tokens``."""
@@ -123,6 +139,14 @@ class UniformProcess(Process):
         alpha_ts = alpha_t / alpha_s
         here = F.one_hot(xt, p_x0.shape[-1]).to(p_x0.dtype)[..., ids]
         joint = (alpha_ts * here + (1 - alpha_ts) / k) * (alpha_s * p_x0[..., ids] + (1 - alpha_s) / k)
+        return torch.zeros_like(p_x0).index_copy(-1, ids, (joint / joint.sum(-1, keepdim=True)).to(p_x0.dtype))
+
+    def clean(self, p_x0: Tensor, xt: Tensor, t: Tensor) -> Tensor:
+        """Law of x_0 given x_t, (B, L, V): ``p_x0`` times q(x_t | x_0). See ``Process.clean``."""
+        k, ids = len(self.tokens), torch.tensor(self.tokens, device=xt.device)
+        alpha = _per_token(self.schedule.alpha(t))[..., None]
+        here = F.one_hot(xt, p_x0.shape[-1]).to(p_x0.dtype)[..., ids]
+        joint = (alpha * here + (1 - alpha) / k) * p_x0[..., ids]
         return torch.zeros_like(p_x0).index_copy(-1, ids, (joint / joint.sum(-1, keepdim=True)).to(p_x0.dtype))
 
 

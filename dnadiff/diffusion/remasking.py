@@ -140,8 +140,16 @@ class ReMDM(Sampler):
         return x
 
     def _sigma(self, sigma: float, revealed: Tensor, psi: Tensor) -> Tensor:
-        """Chance of each position to be masked again, (B, L) float64; with ``conf`` 0 where nothing was revealed."""
-        if self.remask != "conf":
-            return torch.full_like(psi, sigma)
-        share = (-psi).masked_fill(~revealed, -torch.inf).softmax(-1)
-        return torch.where(revealed, sigma * share, 0.0)
+        """Chance of each position to be masked again, (B, L) float64."""
+        return sigma * by_confidence(psi, revealed) if self.remask == "conf" else torch.full_like(psi, sigma)
+
+
+def by_confidence(psi: Tensor, revealed: Tensor) -> Tensor:
+    """Shares softmax(-psi) over each row's revealed positions, (B, L) float64; 0 elsewhere.
+
+    Args:
+        psi: Probability each token had when it was drawn, (B, L) float64.
+        revealed: Positions that can be masked again, (B, L) bool.
+    """
+    share = (-psi).masked_fill(~revealed, -torch.inf).softmax(-1)
+    return torch.where(revealed, share, 0.0)

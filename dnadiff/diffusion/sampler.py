@@ -29,7 +29,7 @@ except where the positions are independent. A base that is known should be given
 """
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -42,7 +42,8 @@ from dnadiff.diffusion.truncation import Truncation
 from dnadiff.errors import InputError
 from dnadiff.random import Draws
 
-_DONE = torch.iinfo(torch.int64).max
+DONE = torch.iinfo(torch.int64).max
+"""The step of a position that needs none."""
 
 
 @dataclass(frozen=True)
@@ -126,20 +127,28 @@ class Sampler(abc.ABC):
         Raises:
             InputError: ``allowed`` leaves a position nothing that the model can produce.
         """
+        out = x.clone()
+        for rows, conditions in self.calls(x, allowed, labels, progress):
+            out[rows] = self.walk(x[rows], draws.rows(rows), conditions)
+        return out
+
+    def calls(
+        self, x: Tensor, allowed: Tensor | None, labels: Tensor | None, progress: Callable[[int], None] | None
+    ) -> Iterator[tuple[slice, Conditions]]:
+        """The rows that are walked together and what is asked of them, call by call."""
         if allowed is not None:
             allowed = allowed.to(x.device).expand(*x.shape, allowed.shape[-1])
         conditions = Conditions(allowed, labels, progress or (lambda _: None))
         size = self.rows_per_call or (1 if x.device.type == "cpu" else max(1, len(x)))
-        out = x.clone()
         for start in range(0, len(x), size):
-            rows = slice(start, start + size)
-            out[rows] = self.walk(x[rows], draws.rows(rows), conditions.rows(rows))
-        return out
+            rows = slice(start, min(start + size, len(x)))
+            yield rows, conditions.rows(rows)
 
     def draw(self, log_p: Tensor, u: Tensor, allowed: Tensor | None) -> Tensor:
         """Tokens (B, M) int64 from log-probabilities (B, M, V), uniforms (B, M) and allowed tokens (B, M, V)."""
         log_p = log_p.double()
-        log_p = log_p.masked_fill(log_p <= FLOOR / 2, -torch.inf)
+        mask = torch.arange(log_p.shape[-1], device=log_p.device) == self.process.mask_id  # ablated models give it some
+        log_p = log_p.masked_fill((log_p <= FLOOR / 2) | mask, -torch.inf)
         if allowed is not None:
             log_p = log_p.masked_fill(~allowed, -torch.inf)
             if torch.isneginf(log_p).all(-1).any():
@@ -179,8 +188,8 @@ class Revealing(Sampler):
         masked = x == self.process.mask_id
         order, token = (draws.uniform(stream, 0, x.shape[1]).to(x.device) for stream in ("reveal", "token"))
         plan = self.plan(masked, order)
-        left = plan.step.masked_fill(~masked, _DONE)
-        while (rows := (left < _DONE).any(-1).nonzero()[:, 0]).numel():
+        left = plan.step.masked_fill(~masked, DONE)
+        while (rows := (left < DONE).any(-1).nonzero()[:, 0]).numel():
             now = left[rows].min(-1, keepdim=True)
             reveal = left[rows] == now.values
             at, of_rows = positions(reveal), conditions.rows(rows)
@@ -188,7 +197,7 @@ class Revealing(Sampler):
             log_p = self.denoiser(x[rows], time, labels=of_rows.labels, at=at)
             tokens = self.draw(log_p, token[rows].gather(1, at), of_rows.allowed_at(at))
             x = x.index_put((rows[:, None], at), tokens)
-            left = left.index_put((rows[:, None], at), torch.tensor(_DONE, device=left.device))
+            left = left.index_put((rows[:, None], at), torch.tensor(DONE, device=left.device))
             conditions.progress(int(reveal.sum()))
         return x
 
@@ -277,6 +286,9 @@ def inverse_cdf(log_p: Tensor, u: Tensor) -> Tensor:
 
 
 def positions(reveal: Tensor) -> Tensor:
-    """Positions that are True, (B, M) int64, M the most of any row; a row with fewer repeats its first one."""
+    """Positions that are True, (B, M) int64, M the most of any row; a row with fewer repeats its first one.
+
+    A row with none repeats position 0.
+    """
     at = reveal.to(torch.int8).argsort(dim=-1, descending=True, stable=True)[:, : int(reveal.sum(-1).max())]
     return torch.where(reveal.gather(1, at), at, at[:, :1])

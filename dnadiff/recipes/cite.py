@@ -22,7 +22,7 @@ ALGOS = {
     "mlm": ("devlin2019bert",),
 }
 """Papers of an algorithm, its default sampler's included."""
-ESTIMATORS = {"count": ("ou2025your",), "time": ()}
+ESTIMATORS = {"count": ("ou2025your",), "time": (), "auto": ()}
 OPTIMIZERS = {
     "adamw": ("loshchilov2019decoupled",),
     "muon": ("jordan2024muon", "liu2025muon", "loshchilov2019decoupled"),

@@ -46,8 +46,11 @@ def likelihood_in_words(scoring: Mapping[str, Any]) -> str:
     """What the figures of a scoring objective are, such as ``upper bound on -log2 p, count estimator``."""
     if scoring["name"] == "next_token_nll":
         return "exact -log2 p, every base given those before it"
+    if scoring.get("block_size") == 1 and scoring["estimator"] == "count":
+        return "exact -log2 p in blocks of 1, every base given those before it"
     ways = {
         "masked_nelbo": f"{scoring.get('estimator', 'count')} estimator",
+        "block_nelbo": f"blocks of {scoring.get('block_size')}, {scoring.get('estimator')} estimator",
         "discrete_nelbo": f"one of {scoring.get('T')} steps drawn",
         "score_entropy": "score entropy at a time drawn",
         "uniform_nelbo": "uniform noise at a time drawn",
@@ -65,7 +68,8 @@ def training_in_words(config: Config) -> str:
     what = (
         "15 % of the bases" if algo.name == "mlm" else f"{algo.T} steps" if algo.T else f"{config.estimator} estimator"
     )
-    return ", ".join([algo.name, *ablated, what, conditioning])
+    blocks = [f"blocks of {config.block_size}"] if config.block_size else []
+    return ", ".join([algo.name, *ablated, *blocks, what, conditioning])
 
 
 def _mdlm(config: Config) -> Method:
@@ -80,6 +84,11 @@ def _mdlm(config: Config) -> Method:
         whole |= {"importance_sampling": True}
     bound = {"name": "masked_nelbo", "estimator": config.estimator, **whole}
     return Method(parameterization, {"name": "absorbing"}, bound)
+
+
+def _bd3lm(config: Config) -> Method:
+    bound = {"name": "block_nelbo", "block_size": config.block_size, "estimator": config.estimator}
+    return Method({"name": "subs"}, {"name": "absorbing"}, bound)
 
 
 def _d3pm(config: Config) -> Method:
@@ -109,6 +118,7 @@ def _mlm(config: Config) -> Method:
 
 _METHODS: dict[str, Callable[[Config], Method]] = {
     "mdlm": _mdlm,
+    "bd3lm": _bd3lm,
     "d3pm": _d3pm,
     "sedd": _sedd,
     "udlm": _udlm,

@@ -9,24 +9,26 @@ components take plain constructor arguments.
 
 from dataclasses import dataclass, field
 
-from dnadiff.schema.algo import ALGOS, ESTIMATORS, AlgoConfig, check_algo, chosen_estimator
+from dnadiff.schema.algo import ALGOS, ESTIMATORS, AlgoConfig, check_algo, check_blocks, chosen_estimator
 from dnadiff.schema.checks import choice, number, require
 from dnadiff.schema.noise import NOISES, NoiseConfig
 
 PRECISIONS = ("auto", "fp32", "bf16")
 COMPILES = ("auto", "true", "false")
+LOGGERS = ("tensorboard", "wandb")
 ATTENTIONS = ("auto", "sdpa", "flex", "flash")
 TASKS = ("dna",)
 SPLITS = ("auto", "contig", "blocks", "bed")
 WINDOWS = ("random", "tiling")
 N_POLICIES = ("pad", "token")
 OPTIMIZERS = ("adamw", "muon")
+PARALLELS = ("ddp", "fsdp")
 LR_SCHEDULES = ("constant", "cosine")
 
 __all__ = [
-    "ALGOS", "ATTENTIONS", "COMPILES", "ESTIMATORS", "LR_SCHEDULES", "NOISES", "N_POLICIES", "OPTIMIZERS", "PRECISIONS",
-    "SPLITS", "TASKS", "WINDOWS", "AlgoConfig", "Config", "DataConfig", "ModelConfig", "NoiseConfig", "OptimConfig",
-    "TaskConfig", "TrainConfig",
+    "ALGOS", "ATTENTIONS", "COMPILES", "ESTIMATORS", "LOGGERS", "LR_SCHEDULES", "NOISES", "N_POLICIES", "OPTIMIZERS",
+    "PARALLELS", "PRECISIONS", "SPLITS", "TASKS", "WINDOWS", "AlgoConfig", "Config", "DataConfig", "ModelConfig",
+    "NoiseConfig", "OptimConfig", "TaskConfig", "TrainConfig", "WandbConfig",
 ]  # fmt: skip
 
 
@@ -66,6 +68,11 @@ class DataConfig:
         repeat_weight: Weight of soft-masked bases in the training loss; evaluation always weighs 1.
         bos: Begin every window with [BOS], which leaves room for one base less. Models that predict from the left need
             it; others take it so that tables compare methods on the same windows.
+        label: Word before ``=`` in the records' descriptions, or column of the table, that names their class; None
+            trains without classes.
+        classes: Names of the classes in the order of their numbers; empty takes those of the data, sorted.
+        label_dropout: Share of the training windows whose class is hidden, from which guidance learns all classes
+            together.
         workers: Processes that prepare batches; 0 is the training process itself.
     """
 
@@ -84,17 +91,22 @@ class DataConfig:
     min_valid: float = 0.9
     repeat_weight: float = 1.0
     bos: bool = False
+    label: str | None = None
+    classes: list[str] = field(default_factory=list)
+    label_dropout: float = 0.1
     workers: int = 0
 
     def __post_init__(self) -> None:
         choice("data.split", self.split, SPLITS)
         choice("data.windows", self.windows, WINDOWS)
         choice("data.n_policy", self.n_policy, N_POLICIES)
-        for key in ("valid_fraction", "test_fraction", "reverse_complement", "min_valid"):
+        for key in ("valid_fraction", "test_fraction", "reverse_complement", "min_valid", "label_dropout"):
             number(f"data.{key}", getattr(self, key), 0.0, 1.0)
         number("data.repeat_weight", self.repeat_weight, 0.0)
         number("data.gap", self.gap, 0)
         number("data.workers", self.workers, 0)
+        named = self.label is not None or not self.classes
+        require(named, f"data.classes={','.join(self.classes)}: says nothing without data.label; give data.label=KEY")
         self._check_split()
 
     def _check_split(self) -> None:
@@ -214,6 +226,8 @@ class TrainConfig:
         checkpoint_every: Steps between checkpoints.
         keep: Newest checkpoints kept.
         log_every: Steps between lines of the log.
+        parallel: With several processes: ``ddp`` gives each all weights, ``fsdp`` shares them out, for models that fit
+            no single device.
     """
 
     steps: int | None = None
@@ -223,6 +237,7 @@ class TrainConfig:
     checkpoint_every: int = 500
     keep: int = 2
     log_every: int = 10
+    parallel: str = "ddp"
 
     def __post_init__(self) -> None:
         number("train.steps", self.steps, 1)
@@ -231,6 +246,22 @@ class TrainConfig:
         require(ends, "train.steps and train.minutes: both are empty, so training would never end; give one")
         for key in ("val_every", "val_windows", "checkpoint_every", "keep", "log_every"):
             number(f"train.{key}", getattr(self, key), 1)
+        choice("train.parallel", self.parallel, PARALLELS)
+
+
+@dataclass
+class WandbConfig:
+    """How a run appears in Weights & Biases, with ``logger=wandb``.
+
+    Attributes:
+        project: Project.
+        name: Name of the run; None is that of its folder.
+        offline: Only write to the run folder, to be uploaded later with ``wandb sync``.
+    """
+
+    project: str = "dnadiff"
+    name: str | None = None
+    offline: bool = False
 
 
 @dataclass
@@ -241,10 +272,12 @@ class Config:
         seed: Seed of every random number; None draws one, which is printed and recorded.
         estimator: ``count`` draws how many bases to mask and is exact for every schedule; ``time`` draws a time, as
             upstream; ``auto`` is ``count`` where the method allows it.
+        block_size: Bases of a block of algo=bd3lm, 1 (autoregression) to a window (masked diffusion).
         time_conditioning: Tell the network the noise level.
         precision: Training precision; ``auto`` is bf16 where the processor computes it faster, else fp32.
         compile: Compile the training step; ``auto`` does if a compiler is there.
         attention: The implementation of attention.
+        logger: What shows the training beside ``log.csv``: ``tensorboard``, or ``wandb`` for that and Weights & Biases.
         task: What the tokens are.
         algo: How the model is trained.
         data: Bases and windows.
@@ -252,14 +285,17 @@ class Config:
         noise: Schedule.
         optim: Optimiser.
         train: Duration and output.
+        wandb: Weights & Biases.
     """
 
     seed: int | None = None
     estimator: str = "auto"
+    block_size: int | None = None
     time_conditioning: bool = False
     precision: str = "auto"
     compile: str = "auto"
     attention: str = "auto"
+    logger: str = "tensorboard"
     task: TaskConfig = field(default_factory=TaskConfig)
     algo: AlgoConfig = field(default_factory=AlgoConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -267,18 +303,27 @@ class Config:
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    wandb: WandbConfig = field(default_factory=WandbConfig)
 
     def __post_init__(self) -> None:
         choice("estimator", self.estimator, ESTIMATORS)
         choice("precision", self.precision, PRECISIONS)
         choice("compile", self.compile, COMPILES)
         choice("attention", self.attention, ATTENTIONS)
+        choice("logger", self.logger, LOGGERS)
+        unused = self.logger == "wandb" or self.wandb == WandbConfig()
+        require(unused, f"logger={self.logger}: has no use for wandb.*; add logger=wandb or leave them out")
         check_algo(self.algo, self.estimator, self.time_conditioning, bos=self.data.bos, stem=self.model.stem)
+        check_blocks(self.algo, self.block_size, self.model.length)
         self.estimator = chosen_estimator(self.algo, self.estimator)
         infinite = self.time_conditioning and self.noise.endless
         require(not infinite, "noise.eps=0: leaves infinite noise at t=1, which the network would be told; give 1e-3")
         adaln = self.model.adaln or not self.time_conditioning
         require(adaln, "time_conditioning=true: the noise level enters through adaptive norms; set model.adaln=true")
+        labelled = self.model.adaln or self.data.label is None
+        require(labelled, f"data.label={self.data.label}: classes enter through adaptive norms; set model.adaln=true")
+        eager = self.compile != "true" or self.train.parallel != "fsdp"
+        require(eager, "compile=true: cannot follow the weights of train.parallel=fsdp; set compile=auto")
         decays = self.optim.schedule != "cosine" or self.train.steps is not None
         require(decays, "optim.schedule=cosine: decays until the last step; give train.steps")
         gap, length = self.data.gap, self.model.length

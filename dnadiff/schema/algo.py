@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 from dnadiff.schema.checks import choice, number, require
 
-ALGOS = ("mdlm", "d3pm", "sedd", "udlm", "ar", "mlm")
+ALGOS = ("mdlm", "bd3lm", "d3pm", "sedd", "udlm", "ar", "mlm")
 ESTIMATORS = ("auto", "count", "time")
 
 _OWNERS = {  # key -> the methods that have a use for it
@@ -21,8 +21,9 @@ class AlgoConfig:
     """The method: what is corrupted, what the network predicts, and what it is trained with.
 
     Attributes:
-        name: ``mdlm``: masked diffusion (Sahoo et al. 2024). ``d3pm``: the same in ``T`` steps without what SUBS
-            substitutes (Austin et al. 2021). ``sedd``: score entropy (Lou et al. 2023). ``udlm``: uniform noise instead
+        name: ``mdlm``: masked diffusion (Sahoo et al. 2024). ``bd3lm``: the same within blocks, from left to right
+            over blocks (Arriola et al. 2025). ``d3pm``: in ``T`` steps without what SUBS substitutes (Austin et al.
+            2021). ``sedd``: score entropy (Lou et al. 2023). ``udlm``: uniform noise instead
             of masks (Schiff et al. 2024). ``ar``: the same transformer, from left to right. ``mlm``: 15 % of the bases
             hidden or falsified (Devlin et al. 2019).
         T: Time steps of the bound; 0 is continuous time (mdlm, d3pm).
@@ -56,6 +57,20 @@ class AlgoConfig:
         require(not (self.importance_sampling and self.T), steps)
 
 
+def check_blocks(algo: AlgoConfig, block_size: int | None, length: int) -> None:
+    """Nothing if the block size fits the method and the window.
+
+    Raises:
+        InputError: It does not, with the reason.
+    """
+    if algo.name != "bd3lm":
+        none = f"block_size={block_size}: belongs to algo=bd3lm; leave it out of algo={algo.name}"
+        require(block_size is None, none)
+        return
+    require(block_size is not None, "block_size=null: algo=bd3lm predicts blocks; block_size=16 would work")
+    number("block_size", block_size, 1, length)
+
+
 def check_algo(algo: AlgoConfig, estimator: str, time_conditioning: bool, *, bos: bool, stem: int) -> None:
     """Nothing if a method can work with these settings of other sections.
 
@@ -68,11 +83,11 @@ def check_algo(algo: AlgoConfig, estimator: str, time_conditioning: bool, *, bos
     require(refused is None, f"estimator={estimator}: {refused}")
     timeless = name in ("ar", "mlm") and time_conditioning
     require(not timeless, f"time_conditioning=true: algo={name} has no noise level; leave it out")
-    if name == "ar":
-        require(bos, "data.bos=false: algo=ar predicts every base from those before it and begins with [BOS]")
-        require(
-            stem == 0, f"model.stem={stem}: a stem sees bases to the right, which algo=ar predicts; model.stem=0 works"
-        )
+    if name in ("ar", "bd3lm"):
+        what = "every base" if name == "ar" else "every block"
+        require(bos, f"data.bos=false: algo={name} predicts {what} from those before it and begins with [BOS]")
+        sees = f"model.stem={stem}: a stem sees bases to the right, which algo={name} predicts; model.stem=0 would work"
+        require(stem == 0, sees)
 
 
 def chosen_estimator(algo: AlgoConfig, estimator: str) -> str:

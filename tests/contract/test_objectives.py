@@ -84,10 +84,10 @@ def test_gradients_are_finite_beside_pads_and_nothing_without_tokens(method):
 def test_the_gradient_is_the_slope(method):
     """Autograd of every logit against a difference quotient in float64."""
     denoiser, objective = method
-    batch = Batch(torch.tensor([[2, 7, 9, 4], [2, 10, 8, 7]]), torch.tensor([[False, True, True, False], [True] * 4]))
-    batch = Batch(batch.x0, batch.valid, batch.x0 == 2)
-    noised = objective.noise(batch, Draws(3, [5, 6]))
-    logits = torch.randn(2, 4, SPEC["backbone"]["vocab_size"], generator=torch.Generator().manual_seed(0)).double()
+    x0 = torch.tensor([[2, 7, 9, 4], [2, 10, 8, 7], [7, 8, 9, 10], [9, 9, 8, 10]])
+    batch = Batch(x0, x0 != 4, x0 == 2)
+    noised = objective.noise(batch, Draws(3, range(4)))
+    logits = torch.randn(4, 4, SPEC["backbone"]["vocab_size"], generator=torch.Generator().manual_seed(0)).double()
 
     def loss(logits):
         return objective.loss(lambda xt, t, **_: denoiser.parameterization(logits, xt), batch, noised).mean

@@ -3,19 +3,49 @@
 import pytest
 import torch
 
-from dnadiff.diffusion import Ancestral, FirstHitting, ReMDM, Sliding, Truncation
+from dnadiff.diffusion import (
+    D3PM,
+    Analytic,
+    Ancestral,
+    Denoiser,
+    FirstHitting,
+    Posterior,
+    ReMDM,
+    Sedd,
+    Sliding,
+    Truncation,
+    UniformProcess,
+)
 from dnadiff.errors import InputError
 from dnadiff.random import Draws
 from tests.oracle import BASES, MASK, VOCAB
 from tests.tiny import tiny_denoiser
 
 L = 16
+
+
+def as_model_of(parameterization, denoiser, process=None):
+    """The same network, read as another method reads it."""
+    conditioned = denoiser.time_conditioning
+    return Denoiser(
+        denoiser.backbone, parameterization, process or denoiser.process, time_conditioning=conditioned
+    ).eval()
+
+
+def udlm(denoiser):
+    process = UniformProcess(denoiser.process.schedule, MASK, BASES)
+    return as_model_of(D3PM(MASK, BASES, subs_masking=True), denoiser, process)
+
+
 MAKE = {
     "first hitting": lambda denoiser, **kw: FirstHitting(denoiser, **kw),
     "first hitting 3": lambda denoiser, **kw: FirstHitting(denoiser, 3, **kw),
     "ancestral": lambda denoiser, **kw: Ancestral(denoiser, 6, **kw),
     "remdm cap": lambda denoiser, **kw: ReMDM(denoiser, 6, eta=0.4, **kw),
     "remdm conf": lambda denoiser, **kw: ReMDM(denoiser, 6, remask="conf", **kw),
+    "posterior of udlm": lambda denoiser, **kw: Posterior(udlm(denoiser), 3, **kw),
+    "posterior of d3pm": lambda denoiser, **kw: Posterior(as_model_of(D3PM(MASK, BASES), denoiser), 3, **kw),
+    "analytic": lambda denoiser, **kw: Analytic(as_model_of(Sedd(MASK, BASES), denoiser), 3, **kw),
     "sliding remdm": lambda denoiser, **kw: Sliding(ReMDM(denoiser, 4, eta=0.4, **kw), 9, 4, lead=1),
 }
 
@@ -81,6 +111,16 @@ def test_progress_counts_calls_and_positions():
     revealed = []
     Ancestral(tiny_denoiser(), 10_000)(torch.full((1, L), MASK), Draws(0, [0]), progress=revealed.append)
     assert len(revealed) <= L, "steps in which nothing is revealed cost no call"
+
+
+def test_the_network_is_told_the_time_of_the_plan(monkeypatch):
+    denoiser, told = tiny_denoiser(time_conditioning=True), []
+    forward = denoiser.forward
+    monkeypatch.setattr(denoiser, "forward", lambda x, t, **kw: told.append(t.item()) or forward(x, t, **kw))
+    sampler, x = FirstHitting(denoiser), torch.full((1, L), MASK)
+    sampler(x, Draws(0, [0]))
+    plan = sampler.plan(x == MASK, Draws(0, [0]).uniform("reveal", 0, L))
+    assert told == plan.time[0].sort(descending=True).values.tolist()
 
 
 @pytest.mark.parametrize("shape", [(0, L), (3, 0)])

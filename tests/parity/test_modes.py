@@ -20,6 +20,8 @@ from dnadiff.diffusion import (
     Sedd,
     Subs,
 )
+from dnadiff.diffusion.stepwise import analytic_law
+from tests.parity.test_trajectories import exponential
 from tests.parity.test_upstream import LOGITS, arrays, backbone
 
 MASK = 3
@@ -165,3 +167,20 @@ def test_linear_noise(mdlm, modes):
     check(
         MaskedNELBO(denoiser.process, "time").loss(denoiser, batch_of(ref), Noised(xt, t, weight)), ref, modes, "linear"
     )
+
+
+def test_analytic_sampler(mdlm, modes):
+    """SEDD's step on the recorded uniforms, token for token, then its last step from t = 1e-5."""
+    model, ref = mdlm
+    denoiser, times = denoiser_of(model, Subs(MASK, ALLOWED)), ref["samp_timesteps"].double()
+    x, dt = denoiser.process.prior(2, 32), (1 - 1e-5) / 64
+    with torch.no_grad():
+        for step in range(64):
+            t = times[step].expand(2)
+            law = analytic_law(denoiser.process, denoiser(x, t).double().exp(), x, t, t - dt)
+            x = (law / exponential(ref["samp_u"][step])).argmax(-1)
+            assert torch.equal(x, modes["samp_analytic_tc1_traj"][step].long()), f"step {step}"
+        t = times[-1].expand(2)
+        last = denoiser.process.clean(denoiser(x, t).double().exp(), x, t)
+        drawn = (last / exponential(modes["samp_analytic_tc1_u_final"])).argmax(-1)
+    assert torch.equal(drawn, modes["samp_analytic_tc1_final"])

@@ -183,6 +183,12 @@ def test_damaged_descriptions_are_one_line(tmp_path, data):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("data", [b"\x80\x02]r\xff\xff\xff\xff.", b"\x80\x02]r\x00\x01\x00\x00.", b"\x80\x02\x82\x01."])
+def test_what_asks_for_memory_or_a_registry_is_refused_before_it_is_obeyed(tmp_path, data):
+    with pytest.raises(InputError, match="a forbidden"):
+        Archive(archive(tmp_path / "x.ckpt", data))
+
+
 def test_damaged_archives_are_one_line(tmp_path):
     source = lightning(tmp_path / "x.ckpt")
     data = source.read_bytes()

@@ -54,7 +54,8 @@ def test_pads_and_given_tokens_cost_nothing():
 
 def test_the_first_token_is_not_scored_even_if_it_is_not_given():
     batch = windows(SEQUENCES[:2])
-    assert torch.equal(nll(tiny_next_token(), Batch(batch.x0, batch.valid)).nll, nll(tiny_next_token(), batch).nll)
+    loss, want = nll(tiny_next_token(), Batch(batch.x0, batch.valid)), nll(tiny_next_token(), batch)
+    assert torch.equal(loss.nll, want.nll) and torch.equal(loss.valid, want.valid)
 
 
 def test_a_token_never_sees_itself_or_what_follows():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dnadiff.diffusion import D3PM, Batch, Cosine, LogLinear, Noised, UniformNELBO, UniformProcess
-from tests.opinions import every_sequence, opinionated
+from tests.opinions import every_sequence, ideal_of_uniform, opinionated
 from tests.oracle import BASES, LENGTH, MASK, SEQUENCES, VOCAB, P
 
 TABLE = torch.tensor(SEQUENCES)
@@ -20,23 +20,6 @@ def law(x0, alpha):
     """q(x_t | x_0) of each position, for all pairs of rows: (X, S, L)."""
     same = (EVERYTHING[:, None] == x0[None]).double()
     return alpha * same + (1 - alpha) / K
-
-
-def ideal(process, others_only=True):
-    """p(x_0 of a position | x_t), from the table; ``others_only`` leaves the position's own token out of x_t."""
-
-    def denoiser(xt, t, **_):
-        alpha = process.schedule.alpha(t)[:, None, None]
-        q = alpha * (xt[:, None] == TABLE).double() + (1 - alpha) / K  # (rows, sequences, positions)
-        out = torch.full((*xt.shape, VOCAB), -1e6, dtype=torch.float64)
-        for i in range(LENGTH):
-            seen = [j for j in range(LENGTH) if j != i or not others_only]
-            weight = CHANCE * q[..., seen].prod(-1)
-            for token in BASES:
-                out[:, i, token] = (weight[:, TABLE[:, i] == token].sum(-1) / weight.sum(-1)).log()
-        return out
-
-    return denoiser
 
 
 def integral(process, denoiser, x0, eps, nodes=24):
@@ -79,7 +62,7 @@ def dependence(process, x0, eps):
 def test_it_is_minus_log_p_with_predictions_from_the_other_tokens(schedule):
     """Integral, reconstruction, and what its independence costs, which vanishes with eps."""
     process, eps = UniformProcess(schedule, MASK, BASES), 0.02
-    denoiser = ideal(process)
+    denoiser = ideal_of_uniform(process)
     for x0 in SEQUENCES[5::23]:
         total = integral(process, denoiser, x0, eps) + reconstructed(process, denoiser, x0, eps)
         assert total == pytest.approx(-math.log(P[x0]) + dependence(process, x0, eps), abs=1e-5)
@@ -88,7 +71,7 @@ def test_it_is_minus_log_p_with_predictions_from_the_other_tokens(schedule):
 def test_predictions_that_use_the_token_itself_pay_more():
     """The posterior given all of x_t is not what the bound asks for."""
     process, eps = UniformProcess(LogLinear(0.0), MASK, BASES), 0.02
-    right, wrong = ideal(process), ideal(process, others_only=False)
+    right, wrong = ideal_of_uniform(process), ideal_of_uniform(process, others_only=False)
     x0 = SEQUENCES[17]
     assert integral(process, wrong, x0, eps) > integral(process, right, x0, eps) + 0.01
 

@@ -8,6 +8,7 @@ from scipy import stats
 
 from dnadiff.diffusion import SCHEDULES, UniformProcess
 from dnadiff.errors import InputError
+from dnadiff.random import Draws
 from tests.oracle import BASES, MASK, SCHEDULE_NAMES, VOCAB
 
 S, T, K = 0.3, 0.8, len(BASES)
@@ -68,10 +69,31 @@ def test_corruption_replaces_evenly_at_the_schedules_rate(name, t):
     assert set(xt.unique().tolist()) <= set(BASES)
 
 
-def test_the_prior_is_even_and_has_no_mask():
-    prior = UniformProcess(SCHEDULES["loglinear"](), MASK, (10, 7, 8, 7, 9)).prior(torch.rand(2, 4000))
-    assert prior.shape == (2, 4000) and set(prior.unique().tolist()) == set(BASES)
-    assert stats.chisquare(torch.bincount(prior.flatten())[list(BASES)].numpy()).pvalue > 1e-3
+def test_noise_is_even_and_has_no_mask():
+    noise = UniformProcess(SCHEDULES["loglinear"](), MASK, (10, 7, 8, 7, 9)).noise(
+        Draws(0, [1, 2]).uniform("u", 0, 4000)
+    )
+    assert noise.shape == (2, 4000) and set(noise.unique().tolist()) == set(BASES)
+    assert stats.chisquare(torch.bincount(noise.flatten())[list(BASES)].numpy()).pvalue > 1e-3
+
+
+def test_a_sampler_starts_from_masks_that_stand_for_wanted_tokens():
+    assert process_of("loglinear").prior(2, 3).tolist() == [[MASK] * 3] * 2
+
+
+@pytest.mark.parametrize("name", ["loglinear", "linear"])
+def test_the_clean_law_is_bayes_rule(name):
+    """p(x_0) q(x_t | x_0), normalised; the mask and what p rules out have none."""
+    process = process_of(name)
+    p = torch.zeros(1, 1, VOCAB, dtype=torch.float64)
+    p[..., list(BASES)] = torch.tensor([0.1, 0.5, 0.4, 0.0], dtype=torch.float64)
+    alpha = process.schedule.alpha(at(0.1)).item()
+    for z in BASES:
+        law = process.clean(p, torch.tensor([[z]]), at(0.1))[0, 0]
+        joint = {x: p[0, 0, x].item() * chance(alpha, z, x) for x in BASES}
+        for x in BASES:
+            assert law[x].item() == pytest.approx(joint[x] / sum(joint.values()), rel=1e-9)
+        assert law.sum().item() == pytest.approx(1)
 
 
 def test_inputs_stay():

@@ -19,7 +19,7 @@ from dnadiff.recipes.design import conditional, design
 from dnadiff.recipes.designer import ROUNDS, Designer
 from dnadiff.recipes.model import open_model
 from dnadiff.recipes.walk import EXACT, Walk
-from tests.oracle import MASK
+from tests.oracle import BASES, MASK
 from tests.tiny import SPEC, tiny_denoiser
 
 LETTERS = "ATGNNNNRYNNNTAA"
@@ -189,10 +189,29 @@ def test_each_record_names_its_conditional(run, tmp_path):
         (Walk(tokens_per_step=2), "2-at-once"),
         (Walk(temperature=0.9), "temperature"),
         (Walk(nucleus=0.9), "nucleus"),
+        (Walk(top_k=2), "top-k"),
         (Walk("ancestral", steps=9), "ancestral"),
+        (Walk("remdm", steps=9), "remdm"),
     ):
         assert conditional(open_, walk, free) == f"approximate:{why}"
     assert conditional(open_, EXACT, parse_constraints(None, ["GATC"], [], None)) == "approximate:constraints"
+
+
+def test_models_and_settings_that_cannot_fill_a_template_are_refused(run, tmp_path):
+    fasta = template(tmp_path / "t.fa")
+    next_token = publish(
+        tmp_path / "ar", bos=True, parameterization={"name": "next_token", "mask_id": MASK, "allowed": list(BASES)}
+    )
+    with pytest.raises(InputError, match="fixed bases may lie on both sides; found a model of next tokens"):
+        design(next_token, fasta, tmp_path / "x.fa", quiet=True)
+    blocks = publish(tmp_path / "blocks", bos=True, block_size=4)
+    with pytest.raises(InputError, match="fixed bases may lie on both sides; found a model of blocks"):
+        design(blocks, fasta, tmp_path / "x.fa", quiet=True)
+    with pytest.raises(InputError, match="--block-size 4: whole sequences are walked here"):
+        design(run, fasta, tmp_path / "x.fa", quiet=True, walk=Walk(block_size=4))
+    with pytest.raises(InputError, match="--stride 4: slides along sequences longer than one window"):
+        design(run, fasta, tmp_path / "x.fa", quiet=True, walk=Walk(stride=4))
+    assert not (tmp_path / "x.fa").exists()
 
 
 def hopeless(run):

@@ -223,7 +223,7 @@ def test_a_folder_that_cannot_be_written_to_is_a_problem(monkeypatch, tmp_path):
 
 
 def test_a_sound_machine_overfits():
-    outcome = overfit.overfit(seconds=60)
+    outcome = overfit.overfit(seconds=600)
     assert outcome.bits < 1 and 20 < outcome.steps < overfit.STEPS
     finding = overfit_finding(outcome)
     assert finding.mark == "ok" and f"after {outcome.steps} steps" in finding.text

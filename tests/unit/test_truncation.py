@@ -91,5 +91,6 @@ def test_truncation_applies_temperature_then_top_k_then_nucleus():
     assert probabilities(kept) == [0, 1, 0, 0]
     three = probabilities(Truncation(temperature=0.5, top_k=3)(LOG_P))
     assert three == pytest.approx([0.01 / 0.35, 0.25 / 0.35, 0, 0.09 / 0.35])
+    assert probabilities(Truncation(top_k=2, nucleus_p=0.6)(LOG_P)) == [0, 1, 0, 0]  # of two, .625 is enough
     assert probabilities(Truncation(nucleus_p=0.6)(LOG_P)) == pytest.approx([0, 0.5 / 0.8, 0, 0.3 / 0.8])
     assert Truncation()(LOG_P) is LOG_P
