@@ -262,6 +262,41 @@ FAULTS = (
         "",
         ("tests/reliability/test_ranks.py",),
     ),
+    Fault(
+        "a dead end not seen coming",
+        "dnadiff/data/lookahead.py",
+        "self._image(before[i], b) & after[i + 1]",
+        "self._image(before[i], b)",
+        ("tests/truth/test_lookahead.py",),
+    ),
+    Fault(
+        "one strand searched",
+        "dnadiff/data/constraints.py",
+        "starts |= {",
+        "starts | {",
+        ("tests/unit/test_constraints.py",),
+    ),
+    Fault(
+        "constraints not asked while drawing",
+        "dnadiff/diffusion/restricted.py",
+        "return logits.masked_fill(~self.rule(tokens, at).to(logits.device), FLOOR)",
+        "return logits",
+        ("tests/truth/test_lookahead.py",),
+    ),
+    Fault(
+        "a rejected design written",
+        "dnadiff/recipes/designer.py",
+        "None if last else self._letters(row)",
+        "self._letters(row)",
+        ("tests/unit/test_design.py",),
+    ),
+    Fault(
+        "rounds of repair that draw the same",
+        "dnadiff/recipes/designer.py",
+        'key64("design", self.seed, template.name, round_)',
+        'key64("design", self.seed, template.name, 0)',
+        ("tests/unit/test_design.py",),
+    ),
 )
 
 
