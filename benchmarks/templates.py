@@ -123,13 +123,12 @@ def trial(designer: Designer, given: dict[str, Any], letters: str, number: int) 
 
 
 def sampled(model: Model, n: int, seed: int, out: Path) -> dict[str, Any]:
-    """The figures of ``n`` templates that were sampled and of those refused on the way, kept in ``out`` as they grow."""
+    """The figures of ``n`` templates that were sampled, and of those refused on the way; ``out`` keeps them."""
     old = json.loads(out.read_text()) if out.exists() else {}
     old = old if old.get("seed") == seed else {}
     tallies = {name: Counter(old.get(name, {})) for name in ("outcomes", "reasons", "faults", "rounds", "sums")}
     number, rejected = old.get("templates", 0), old.get("examples_of_rejected", [])
     before, start = old.get("seconds", 0), time.monotonic()
-    designer, given = random_designer(model, random.Random(f"{seed} constraints {number // TOGETHER}"))
     figures: dict[str, Any] = old
     while tallies["sums"]["sampled"] < n:
         if number % TOGETHER == 0:
