@@ -28,7 +28,7 @@ class Walk:
 
     Attributes:
         sampler: A name of ``SAMPLERS``; None is the exact one of the model.
-        steps: Steps of ``ancestral``, ``remdm``, ``posterior`` and ``analytic``; None is one a base. With blocks: of each
+        steps: Steps of all but ``first_hitting`` and ``autoregressive``; None is one a base. With blocks: of each
             block.
         tokens_per_step: Bases ``first_hitting`` reveals at once; None is 1, which is exact.
         temperature: Above 0; below 1 sharper, above 1 flatter.
