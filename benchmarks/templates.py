@@ -42,27 +42,34 @@ REFUSALS = {
     "--gc": "GC out of reach",
     "no choice of bases up to": "every choice has a forbidden word",
 }
-Case = tuple[str, dict[str, Any], Walk]
+TOGETHER = 10  # templates that are given the same constraints
 
 
-def random_case(rng: random.Random) -> Case:
-    """A template's letters, constraints in the words of the command line, and settings of the sampler."""
+def random_template(rng: random.Random, shortest: int = 20, longest: int = 200) -> str:
+    """IUPAC letters: some share of fixed bases, of codes and of N."""
     fixed, codes = rng.choice([0.0, 0.1, 0.3, 0.6]), rng.choice([0.0, 0.1, 0.3, 1.0])
     weights = [fixed / 4] * 4 + [(1 - fixed) * codes / 10] * 10 + [(1 - fixed) * (1 - codes)]
-    letters = "".join(rng.choices("ACGT" + CODES + "N", weights, k=rng.randint(20, 200)))
+    return "".join(rng.choices("ACGT" + CODES + "N", weights, k=rng.randint(shortest, longest)))
+
+
+def random_constraints(rng: random.Random) -> dict[str, Any]:
+    """Constraints in the words of the command line."""
     middle, half = rng.uniform(0.4, 0.6), rng.uniform(0.1, 0.3)
     bounds = f"{middle - half:.2f}-{middle + half:.2f}"
-    given: dict[str, Any] = {
+    motifs = ["".join(rng.choices("ACGT" * 3 + CODES + "N", k=rng.randint(4, 9))) for _ in range(rng.randint(0, 3))]
+    return {
         "gc": rng.choice([None, bounds, f"{bounds}:{rng.randint(15, 60)}"]),
-        "avoid": [
-            "".join(rng.choices("ACGT" * 3 + CODES + "N", k=rng.randint(4, 9))) for _ in range(rng.randint(0, 3))
-        ],
+        "avoid": [motif for motif in motifs if set(motif) != {"N"}],
         "avoid_sites": rng.sample(ENZYMES, rng.randint(0, 4)),
         "max_homopolymer": rng.choice([None, 3, 4, 5, 6]),
     }
-    given["avoid"] = [motif for motif in given["avoid"] if set(motif) != {"N"}]
-    walk = Walk(tokens_per_step=rng.choices([1, 8, 32], [1, 4, 5])[0], temperature=rng.choice([0.5, 1.0, 1.0]))
-    return letters, given, walk
+
+
+def random_designer(model: Model, rng: random.Random) -> tuple[Designer, dict[str, Any]]:
+    """A designer under random constraints, and these in the words of the command line."""
+    given = random_constraints(rng)
+    walk = Walk(tokens_per_step=rng.choices([1, 8, 32], [1, 10, 9])[0], temperature=rng.choice([0.5, 1.0, 1.0]))
+    return Designer(model, walk, parse_constraints(**given), seed=1), given
 
 
 def faults(letters: str, sequence: str, given: dict[str, Any]) -> list[str]:
@@ -98,11 +105,9 @@ def faults(letters: str, sequence: str, given: dict[str, Any]) -> list[str]:
     return found
 
 
-def trial(model: Model, number: int, case: Case) -> dict[str, Any]:
-    """What became of one case: refused, rejected, repaired or clean, and the faults of its design."""
-    letters, given, walk = case
+def trial(designer: Designer, given: dict[str, Any], letters: str, number: int) -> dict[str, Any]:
+    """What became of one template: refused, rejected, repaired or clean, and the faults of its design."""
     template = Template(f"t{number}", sets_of(letters), f"t.fa:{number}")
-    designer = Designer(model, walk, parse_constraints(**given), seed=number)
     try:
         designer.lookahead.check(template)
     except InputError as error:
@@ -111,7 +116,7 @@ def trial(model: Model, number: int, case: Case) -> dict[str, Any]:
     out = {"rounds": design.rounds, "resampled": design.resampled, "bases": len(letters)}
     if design.sequence is None:
         kinds = {"GC" if "G or C" in broken.what else "words" for broken in design.broken}
-        return out | {"status": "rejected", "why": " and ".join(sorted(kinds)), "case": str(case)}
+        return out | {"status": "rejected", "why": " and ".join(sorted(kinds)), "case": f"{letters} {given}"}
     status = "repaired" if design.rounds else "clean"
     return out | {"status": status, "faults": faults(letters, design.sequence, given)}
 
@@ -122,8 +127,10 @@ def sampled(model: Model, n: int, seed: int, report: int = 1000) -> dict[str, An
     status, why, wrong, rounds, resampled, bases = Counter(), Counter(), Counter(), Counter(), 0, 0
     rejected = []
     while done < n:
+        if number % TOGETHER == 0:
+            designer, given = random_designer(model, random.Random(f"{seed} constraints {number}"))
         number += 1
-        out = trial(model, number, random_case(random.Random(f"{seed} {number}")))
+        out = trial(designer, given, random_template(random.Random(f"{seed} template {number}")), number)
         status[out["status"]] += 1
         if "why" in out:
             why[f"{out['status']}: {out['why']}"] += 1

@@ -85,8 +85,12 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def disk_errors(out: Path) -> Iterator[None]:
+def disk_errors(out: Path, left: str = "nothing was left there") -> Iterator[None]:
     """Turns failures of writing below ``out`` into one-line errors.
+
+    Args:
+        out: What is written.
+        left: What is there after a failure of the disk, in words.
 
     Raises:
         ResourceError: The disk or the quota is full, or the device failed.
@@ -98,7 +102,7 @@ def disk_errors(out: Path) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
-            raise ResourceError(f"{out}: cannot be written ({error.strerror}); nothing was left there") from error
+            raise ResourceError(f"{out}: cannot be written ({error.strerror}); {left}") from error
         raise InputError(
             f"{out}: cannot be written ({error.strerror}); a folder you may write to would work"
         ) from error

@@ -54,22 +54,21 @@ class FastaWriter:
             ResourceError: The disk is full.
             BrokenPipeError: Nobody reads standard output any more.
         """
-        if not name or not (name.isascii() and name.isprintable()) or " " in name:
-            raise ValueError(f"record name {name!r}: printable ASCII without blanks would work")
-        if not description.isprintable():
-            raise ValueError(f"description of {name}: one line of printable characters would work")
-        if not sequence:
-            raise ValueError(f"record {name}: has no bases")
-        alphabet.encode(sequence)
-        lines = [f">{name} {description}".rstrip()]
-        lines += [sequence[i : i + _WIDTH] for i in range(0, len(sequence), _WIDTH)]
-        text = ("\n".join(lines) + "\n").encode()
+        self.put(fasta_record(name, sequence, description))
+
+    def put(self, records: bytes) -> None:
+        """Adds what :func:`fasta_record` made.
+
+        Raises:
+            ResourceError: The disk is full.
+            BrokenPipeError: Nobody reads standard output any more.
+        """
         if self._out is None:
-            self._file.write(text)
+            self._file.write(records)
             self._file.flush()
             return
         with atomic.disk_errors(self._out):
-            self._file.write(text)
+            self._file.write(records)
 
     def __enter__(self) -> Self:
         return self
@@ -92,3 +91,26 @@ class FastaWriter:
         finally:
             self._raw.close()
             self._temporary.unlink(missing_ok=True)
+
+
+def fasta_record(name: str, sequence: str, description: str = "") -> bytes:
+    """One record as text, in lines of 60.
+
+    Args:
+        name: Printable ASCII without blanks.
+        sequence: Nucleotide letters, at least one.
+        description: The rest of the header line, of one line.
+
+    Raises:
+        ValueError: The record would not be read back as it is.
+    """
+    if not name or not (name.isascii() and name.isprintable()) or " " in name:
+        raise ValueError(f"record name {name!r}: printable ASCII without blanks would work")
+    if not description.isprintable():
+        raise ValueError(f"description of {name}: one line of printable characters would work")
+    if not sequence:
+        raise ValueError(f"record {name}: has no bases")
+    alphabet.encode(sequence)
+    lines = [f">{name} {description}".rstrip()]
+    lines += [sequence[i : i + _WIDTH] for i in range(0, len(sequence), _WIDTH)]
+    return ("\n".join(lines) + "\n").encode()

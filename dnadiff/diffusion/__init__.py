@@ -8,7 +8,7 @@ from dnadiff.diffusion.block_objective import BlockNELBO
 from dnadiff.diffusion.block_sampler import BlockSampler
 from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.discrete_objective import DiscreteNELBO
-from dnadiff.diffusion.guidance import classifier_free
+from dnadiff.diffusion.guidance import classifier_free, of_class
 from dnadiff.diffusion.ideal import IdealDenoiser, IdealNextToken
 from dnadiff.diffusion.masked_lm import MaskedLM
 from dnadiff.diffusion.next_token_objective import NextTokenNLL
@@ -88,5 +88,6 @@ __all__ = [
     "UniformNELBO",
     "UniformProcess",
     "classifier_free",
+    "of_class",
     "restricted",
 ]

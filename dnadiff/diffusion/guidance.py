@@ -99,6 +99,48 @@ class GuidedBackbone(nn.Module):
         return self.gamma * conditional + (1 - self.gamma) * free
 
 
+class OfClass(nn.Module):
+    """A backbone that is told one class at every call, so that what calls it need not know of classes.
+
+    Args:
+        backbone: Takes labels.
+        label: The class.
+    """
+
+    def __init__(self, backbone: nn.Module, label: int) -> None:
+        super().__init__()
+        self.backbone, self.label = backbone, label
+
+    @property
+    def vocab_size(self) -> int:
+        """V of the backbone within."""
+        return self.backbone.vocab_size
+
+    def forward(self, tokens: Tensor, sigma: Tensor, *, labels: None = None, **options: object) -> Tensor:
+        """Logits of the class; arguments as of the backbone, without labels."""
+        own = torch.full((len(tokens),), self.label, device=tokens.device)
+        return self.backbone(tokens, sigma, labels=own, **options)
+
+
+def of_class(denoiser: Denoiser, label: int, n_classes: int, gamma: float | None = None) -> Denoiser:
+    """The denoiser of one class, guided if ``gamma`` is given; it shares the weights of ``denoiser``.
+
+    Args:
+        denoiser: Trained with labels.
+        label: The class, 0 to ``n_classes`` - 1.
+        n_classes: Number of classes.
+        gamma: Strength of classifier-free guidance, at least 0; None does not guide, which is what 1 amounts to.
+
+    Raises:
+        InputError: As :func:`classifier_free`.
+    """
+    inner = denoiser if gamma is None else classifier_free(denoiser, gamma, n_classes)
+    return Denoiser(
+        OfClass(inner.backbone, label), inner.parameterization, inner.process,
+        time_conditioning=inner.time_conditioning,
+    )  # fmt: skip
+
+
 def _twice(x: Tensor) -> Tensor:
     """(2B, ...) from (B, ...)."""
     return torch.cat([x, x])

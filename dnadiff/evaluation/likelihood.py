@@ -79,7 +79,7 @@ def score(
     strand: str = "+",
     device: torch.device | str = "cpu",
 ) -> Scores:
-    """What the model pays for each window.
+    """What the model pays for each window that has a base to score.
 
     Args:
         denoiser: The model, in evaluation mode.
@@ -90,9 +90,6 @@ def score(
         samples: Draws a window.
         strand: Part of the address of the draws, so that the two strands of a window have draws of their own.
         device: Where the model is.
-
-    Raises:
-        InputError: No window has a base to score.
     """
     ids, bits, counts = [], [], []
     for window in batches:
@@ -107,7 +104,7 @@ def score(
         ids.append(np.asarray(window["item_ids"]))
         bits.append(np.stack(columns, axis=1))
         counts.append(loss.valid.sum(-1).cpu().numpy())
-    return _gathered(ids, bits, counts)
+    return _scored(ids, bits, counts, samples)
 
 
 def floor_scores(
@@ -123,9 +120,6 @@ def floor_scores(
         batches: The windows of :func:`score`.
         tokenizer: Says which ids are A, C, G and T; every other token is not scored.
         orders: None for all the chain has.
-
-    Raises:
-        InputError: No window has a base to score.
     """
     codes_of = np.full(tokenizer.vocab_size, 4, dtype=np.uint8)
     codes_of[list(tokenizer.base_ids)] = range(4)
@@ -139,7 +133,7 @@ def floor_scores(
         counts.append(known.sum(1))
         for order in wanted:
             bits[order].append(chain.bits(codes, known, order=order).sum(1, keepdims=True))
-    return {order: _gathered(ids, bits[order], counts) for order in wanted}
+    return {order: _scored(ids, bits[order], counts, 1) for order in wanted}
 
 
 def reverse_complement(window: WindowBatch, tokenizer: NucleotideTokenizer) -> dict[str, np.ndarray]:
@@ -148,6 +142,19 @@ def reverse_complement(window: WindowBatch, tokenizer: NucleotideTokenizer) -> d
     turned = {name: _turned(np.asarray(window[name]), first) for name in ("tokens", "valid", "given", "weight")}
     turned["tokens"][:, first:] = tokenizer.complement(turned["tokens"][:, first:])
     return turned | {name: window[name] for name in ("item_ids", "labels") if name in window}
+
+
+def joined(parts: Sequence[Scores]) -> Scores:
+    """The scores of all parts in the order of their windows; a window that several parts scored counts once.
+
+    Raises:
+        InputError: No window has a base to score.
+    """
+    ids, first = np.unique(np.concatenate([part.item_ids for part in parts]), return_index=True)
+    if not len(ids):
+        raise InputError("windows to score: found no base; windows with A, C, G or T would work")
+    bits, counts = (np.concatenate([getattr(part, name) for part in parts])[first] for name in ("bits", "counts"))
+    return Scores(ids, bits, counts)
 
 
 def average(one: Scores, other: Scores) -> Scores:
@@ -215,12 +222,12 @@ def _as_batch(window: WindowBatch, device: torch.device | str) -> Batch:
     return Batch(tokens, valid, given if given.any() else None, None if shown.all() else shown, labels)
 
 
-def _gathered(ids: list[np.ndarray], bits: list[np.ndarray], counts: list[np.ndarray]) -> Scores:
+def _scored(ids: list[np.ndarray], bits: list[np.ndarray], counts: list[np.ndarray], draws: int) -> Scores:
     """The windows of all batches that have a base to score."""
-    if not ids or not sum(int(c.sum()) for c in counts):
-        raise InputError("windows to score: found no base; windows with A, C, G or T would work")
-    some = np.concatenate(counts) > 0
-    return Scores(np.concatenate(ids)[some], np.concatenate(bits)[some], np.concatenate(counts)[some])
+    none = np.empty(0, dtype=np.int64)
+    all_ids, all_counts = np.concatenate([none, *ids]), np.concatenate([none, *counts])
+    some = all_counts > 0
+    return Scores(all_ids[some], np.concatenate([np.empty((0, draws)), *bits])[some], all_counts[some])
 
 
 def _standard_error(residuals: np.ndarray) -> float:

@@ -24,10 +24,10 @@ from dnadiff.data.stream import sha256_of
 from dnadiff.data.template import Template, read_templates
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.recipes.designer import ROUNDS, Design, Designer
-from dnadiff.recipes.model import DTYPES, open_model
+from dnadiff.recipes.model import DTYPES, Model, open_model
 from dnadiff.recipes.sample import FARTHEST, progress_bar
 from dnadiff.recipes.tables import write_whole
-from dnadiff.recipes.walk import EXACT, Walk
+from dnadiff.recipes.walk import EXACT, MASKED, SAMPLERS, Walk, conditioned, sampler_of, settled
 
 _SHOWN = 20  # templates with repairs or rejections that are listed on standard error; the file has them all
 
@@ -77,7 +77,8 @@ def design(
     """
     _check(n=n, batch_size=batch_size, dtype=dtype)
     constraints = parse_constraints(gc, avoid, avoid_sites, max_homopolymer)
-    model = open_model(run)
+    model = conditioned(open_model(run), walk)
+    walk = _settled(walk, model)
     templates = read_templates(template, mask, longest=FARTHEST * model.window)
     seed = secrets.randbits(32) if seed is None else seed
     designer = Designer(model, walk, constraints, seed)
@@ -111,13 +112,25 @@ def conditional(template: Template, walk: Walk, constraints: Constraints) -> str
     departs = {
         "codes": bool(template.restricted.any()),
         "constraints": bool(constraints),
-        "ancestral": walk.sampler == "ancestral",
-        f"{walk.tokens_per_step}-at-once": walk.tokens_per_step != 1,
+        str(walk.sampler): walk.sampler not in (None, "first_hitting"),
+        f"{walk.tokens_per_step}-at-once": walk.tokens_per_step not in (None, 1),
         "temperature": walk.temperature != 1,
         "nucleus": walk.nucleus != 1,
+        "top-k": walk.top_k is not None,
+        "guidance": walk.guidance not in (None, 1),
     }
     names = [name for name, does in departs.items() if does]
     return f"approximate:{','.join(names)}" if names else "exact"
+
+
+def _settled(walk: Walk, model: Model) -> Walk:
+    """The settings with the sampler named; refuses what cannot fill templates before any work."""
+    walk = settled(walk, model.denoiser)
+    needs = SAMPLERS[walk.sampler].needs if model.block_size is None else "a model of blocks (algo=bd3lm)"
+    if needs != MASKED:
+        raise InputError(f"design: fixed bases may lie on both sides; found {needs}, {MASKED} would work")
+    sampler_of(model.denoiser, walk, model.window)
+    return walk
 
 
 def _check(*, n: int, batch_size: int, dtype: str) -> None:

@@ -80,7 +80,7 @@ class Designer:
             if not rows:
                 break
             again = torch.stack([self._masked(template, start[row], x[row], broken[row], round_) for row in rows])
-            one_at_a_time = Walk(temperature=self.walk.temperature, nucleus=self.walk.nucleus)
+            one_at_a_time = Walk(temperature=self.walk.temperature, nucleus=self.walk.nucleus, top_k=self.walk.top_k)
             drawn = self._walk(template, one_at_a_time, again, [numbers[row] for row in rows], round_, lambda _: None)
             for i, row in enumerate(rows):
                 x[row] = drawn[i]

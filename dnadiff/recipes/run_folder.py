@@ -30,8 +30,8 @@ from dnadiff.schema import Config
 if TYPE_CHECKING:
     from dnadiff.recipes.training_plan import Plan
 
-EXTENDS = ("train.steps", "train.minutes")
-"""The settings that may change when a run is resumed."""
+EXTENDS = ("train.steps", "train.minutes", "train.parallel")
+"""The settings that may change when a run is resumed: its end, and how its processes share the work."""
 
 CONFIG, PROVENANCE, SPLIT, BASELINE = "config.json", "provenance.json", "split.json", "baseline.npz"
 
@@ -53,12 +53,34 @@ def free_folder(out: str | None, genome: str) -> Path:
     return folder
 
 
+def run_config(run: str | Path) -> Config:
+    """What a run was asked for.
+
+    Raises:
+        InputError: The folder is no run.
+    """
+    return from_json(_read_of_run(Path(run) / CONFIG))
+
+
+def run_split(run: str | Path) -> Split:
+    """The intervals a run trains, validates and tests on.
+
+    Raises:
+        InputError: The folder is no run.
+    """
+    path = Path(run) / SPLIT
+    try:
+        return Split.from_json(_read_of_run(path))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: is no split ({error}); a run folder written by dna-diff train would work") from error
+
+
 def extended(config: Config, overrides: list[str]) -> Config:
     """The configuration of a run with another end.
 
     Args:
         config: What the run was asked for.
-        overrides: ``train.steps=N`` or ``train.minutes=X``.
+        overrides: ``train.steps=N``, ``train.minutes=X`` or ``train.parallel=NAME``.
 
     Raises:
         InputError: Another key, or a value that cannot be used.
@@ -67,9 +89,9 @@ def extended(config: Config, overrides: list[str]) -> Config:
     for override in overrides:
         key, _, text = override.partition("=")
         if key not in EXTENDS:
-            raise InputError(f"{override}: a resumed run keeps its settings; only {' and '.join(EXTENDS)} may change")
+            raise InputError(f"{override}: a resumed run keeps its settings; only {', '.join(EXTENDS)} may change")
         try:
-            values["train"][key.removeprefix("train.")] = json.loads(text)
+            values["train"][key.removeprefix("train.")] = text if key == "train.parallel" else json.loads(text)
         except ValueError as error:
             raise InputError(f"{override}: expected a number or null") from error
     return from_json(values)
@@ -190,3 +212,10 @@ def _read(path: Path) -> Any:  # noqa: ANN401 (JSON)
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read; the file as the run wrote it would work") from error
+
+
+def _read_of_run(path: Path) -> Any:  # noqa: ANN401 (JSON)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read; a run folder written by dna-diff train would work") from error

@@ -2,7 +2,7 @@
 
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +15,14 @@ from dnadiff.data.splits import Split
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.errors import InputError
 from dnadiff.recipes import run_folder
-from dnadiff.recipes.inputs import split_of
+from dnadiff.recipes.inputs import split_of, with_classes
 from dnadiff.schema import Config
 from dnadiff.training import ranks
 from dnadiff.training.memory import keep_freed_memory
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from dnadiff.evaluation.likelihood import Scores
     from dnadiff.recipes.training_plan import Plan
     from dnadiff.training.tracking import Tracker
@@ -98,10 +100,8 @@ def resume(
         SystemExit: A signal came; the run is saved and can be resumed.
     """
     keep_freed_memory()
-    from dnadiff.recipes.evaluate import run_config
-
     folder = Path(run)
-    config = run_folder.extended(run_config(run), overrides or [])
+    config = run_folder.extended(run_folder.run_config(run), overrides or [])
     with ranks.together():
         say = _say(quiet)
         job, store, split = _planned(config, say)
@@ -120,6 +120,7 @@ def _say(quiet: bool) -> Say:
 def _planned(config: Config, say: Say) -> "tuple[Plan, Store, Split]":
     store = open_genome(str(config.data.path))
     split = split_of(config.data, store, config.model.length)
+    config = with_classes(config, store)
     say(f"{data_card(store)}\n{split.report()}")
     from dnadiff.recipes.training_plan import plan  # torch is imported once the data are known to be good
 
@@ -159,7 +160,9 @@ def _continued(folder: Path, argv: list[str], say: Say) -> dict[str, Any] | None
 
 
 def _fit(folder: Path, job: "Plan", state: dict[str, Any] | None, say: Say, quiet: bool) -> None:
-    from dnadiff.checkpoints.folder import save_model
+    import torch
+
+    from dnadiff.checkpoints.folder import build_denoiser, save_model
     from dnadiff.training.datamodule import Windows
     from dnadiff.training.fit import fit
     from dnadiff.training.steps import Pace
@@ -169,8 +172,11 @@ def _fit(folder: Path, job: "Plan", state: dict[str, Any] | None, say: Say, quie
     pace = Pace(run.steps, run.minutes, run.log_every, run.val_every, run.checkpoint_every, run.keep)
     facts = {key: value for key, value in run_folder.facts_of(folder).items() if key != "resumed"}
 
-    def publish(step: int) -> None:
-        save_model(folder / "model", job.denoiser, NucleotideTokenizer(), job.spec, facts | {"step": step})
+    def publish(step: int, weights: Mapping[str, "Tensor"]) -> None:
+        with torch.device("meta"):
+            averaged = build_denoiser(job.spec)
+        averaged.load_state_dict(weights, assign=True)
+        save_model(folder / "model", averaged, NucleotideTokenizer(), job.spec, facts | {"step": step})
 
     say(f"run          {folder}")
     outcome = fit(
@@ -229,5 +235,6 @@ def _module(job: "Plan") -> Any:  # noqa: ANN401 (Lightning is imported late)
             "floor": optim.lr_min / optim.lr,
         },
         ema_decay=optim.ema,
+        label_dropout=config.data.label_dropout,
         compiled=job.compiled,
     )  # fmt: skip

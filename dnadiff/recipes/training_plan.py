@@ -24,6 +24,7 @@ from dnadiff.training import ranks
 from dnadiff.training.datamodule import micro_batch
 from dnadiff.training.hardware import compiler, has_fast_bf16
 from dnadiff.training.module import as_batch
+from dnadiff.training.sharding import is_sharded, shard
 from dnadiff.training.tracking import check_tracking
 from dnadiff.training.validation import HeldOut
 
@@ -72,12 +73,17 @@ class Plan:
             f"windows      {c.model.length:,} bp; {self.train.windows:,} for training, {valid} held out for validation",
             f"model        {n:,} parameters ({c.model.n_blocks} blocks of width {c.model.hidden_size})",
             f"objective    {training_in_words(c)}",
+            *([f"classes      {', '.join(c.data.classes)} ({c.data.label}=)"] if c.data.classes else []),
             f"step         {tokens:,} bases, {self.seconds:.2f} s in {self.precision}"
             f"{', to be compiled' if self.compiled else ''} ({tokens / self.seconds:,.0f} bases/s measured)",
             f"length       {self._duration()}",
-            f"memory       {self.memory / 2**30:.1f} GiB",
+            f"memory       {self.memory / 2**30:.1f} GiB{self._processes()}",
             f"seed         {c.seed}",
         ])  # fmt: skip
+
+    def _processes(self) -> str:
+        weights = "share the weights" if self.config.train.parallel == "fsdp" else "have all weights each"
+        return "" if ranks.world() == 1 else f" a process; {ranks.world()} {weights}"
 
     def _duration(self) -> str:
         steps, minutes, size = self.config.train.steps, self.config.train.minutes, self.config.optim.batch_size
@@ -101,6 +107,9 @@ def plan(config: Config, store: Store, split: Split) -> Plan:
     spec = spec_of(config)
     denoiser = build_denoiser(spec)
     denoiser.backbone.attention = _attention(config.attention)
+    sharded = _shards(config.train.parallel)
+    if sharded:
+        shard(denoiser)
     job = Plan(
         config=config,
         spec=spec,
@@ -110,7 +119,7 @@ def plan(config: Config, store: Store, split: Split) -> Plan:
         train=training_windows(config, store, split.train, config.seed),
         valid=held_out_windows(config, store, split.valid) if split.valid else None,
         precision=_precision(config.precision),
-        compiled=_compiled(config.compile),
+        compiled=_compiled(config.compile, sharded),
     )
     _measure(job)
     return job
@@ -127,7 +136,10 @@ def spec_of(config: Config) -> dict[str, Any]:
         "bos": config.data.bos,
         "time_conditioning": config.time_conditioning,
         "tokenizer": tokenizer.to_json(),
-        "backbone": {"name": "dit", "vocab_size": tokenizer.vocab_size, **{k: getattr(model, k) for k in sizes}},
+        "backbone": {"name": "dit", "vocab_size": tokenizer.vocab_size, **{k: getattr(model, k) for k in sizes},
+            **({"n_classes": len(config.data.classes)} if config.data.classes else {}),
+        },
+        **({"classes": config.data.classes} if config.data.classes else {}),
         "parameterization": {
             **method.parameterization, "mask_id": tokenizer.mask_id, "allowed": allowed_tokens(config)
         },
@@ -154,8 +166,10 @@ def _measure(job: Plan) -> None:
         value = float(loss.mean.detach())  # waits for the device
         seconds.append(time.perf_counter() - start)
     denoiser.zero_grad(set_to_none=True)
-    denoiser.to("cpu")
-    n = sum(p.numel() for p in denoiser.parameters())
+    sharded = is_sharded(denoiser)
+    n = sum(p.numel() for p in denoiser.parameters()) // (ranks.world() if sharded else 1)
+    if not sharded:  # slices stay where they are
+        denoiser.to("cpu")
     used = torch.cuda.max_memory_allocated(device) if device != "cpu" else _resident()
     job.seconds, job.memory = min(seconds) * optim.accumulate, used + 4 * 4 * n  # moments, average, its backup
     if not math.isfinite(value):
@@ -179,7 +193,15 @@ def _precision(wanted: str) -> str:
     return ("bf16" if has_fast_bf16() else "fp32") if wanted == "auto" else wanted
 
 
-def _compiled(wanted: str) -> bool:
+def _shards(parallel: str) -> bool:
+    if parallel == "fsdp" and ranks.world() == 1:
+        raise InputError(
+            "train.parallel=fsdp: shares the weights out over processes and there is one; torchrun or ddp would work"
+        )
+    return parallel == "fsdp"
+
+
+def _compiled(wanted: str, sharded: bool) -> bool:
     if wanted == "true" and not torch.cuda.is_available() and compiler() is None:
         raise InputError("compile=true: no C++ compiler was found; install g++ or leave it out")
-    return wanted == "true" or (wanted == "auto" and torch.cuda.is_available())
+    return wanted == "true" or (wanted == "auto" and torch.cuda.is_available() and not sharded)

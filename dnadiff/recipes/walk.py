@@ -17,6 +17,7 @@ from dnadiff.diffusion import (
     Sampler,
     Sliding,
     Truncation,
+    of_class,
 )
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.recipes.model import Model
@@ -28,8 +29,8 @@ class Walk:
 
     Attributes:
         sampler: A name of ``SAMPLERS``; None is the exact one of the model.
-        steps: Steps of all but ``first_hitting`` and ``autoregressive``; None is one a base. With blocks: of each
-            block.
+        steps: Steps of ``ancestral``, ``remdm``, ``posterior`` and ``analytic``; None is one a base.
+            With blocks: of each block.
         tokens_per_step: Bases ``first_hitting`` reveals at once; None is 1, which is exact.
         temperature: Above 0; below 1 sharper, above 1 flatter.
         nucleus: Keep the likeliest bases up to this probability, in (0, 1]; 1 keeps all.
@@ -41,6 +42,8 @@ class Walk:
         alpha_on: Share of the bases that is there meanwhile.
         stride: Slide a window of the training length by this many bases along longer sequences; None does not.
         block_size: Bases of a block, for models trained on blocks; None is what the model was trained on.
+        label: Class to generate, for models trained with classes; None is all of them together.
+        guidance: Strength of classifier-free guidance towards the class, at least 0; None does not guide.
     """
 
     sampler: str | None = None
@@ -56,6 +59,8 @@ class Walk:
     alpha_on: float | None = None
     stride: int | None = None
     block_size: int | None = None
+    label: str | None = None
+    guidance: float | None = None
 
     def given(self, *names: str) -> dict[str, object]:
         """Those of some settings that are not None."""
@@ -124,6 +129,26 @@ SAMPLERS = {
 """The samplers a command may name; of those that go with a model the first is its default."""
 
 
+def conditioned(model: Model, walk: Walk) -> Model:
+    """The model as the settings want it: of one class, guided towards it, or as it is.
+
+    Raises:
+        InputError: The model knows no classes or not this one, or guidance has no class to lead to.
+    """
+    if walk.label is None:
+        if walk.guidance is not None:
+            raise InputError(f"--guidance {walk.guidance:g}: leads towards a class; give --label NAME too")
+        return model
+    if not model.classes:
+        raise InputError(f"--label {walk.label}: the model was trained without classes; leave it out")
+    if walk.label not in model.classes:
+        raise InputError(f"--label {walk.label}: {did_you_mean(walk.label, model.classes)}")
+    label = model.classes.index(walk.label)
+    denoiser = of_class(model.denoiser, label, len(model.classes), walk.guidance)
+    guided = "" if walk.guidance is None else f" guidance={walk.guidance:g}"
+    return replace(model, denoiser=denoiser.eval(), name=f"{model.name} label={walk.label}{guided}")
+
+
 def checked(walk: Walk) -> Walk:
     """The settings, whose names are known and belong together; what the model must decide is left open.
 
@@ -171,15 +196,13 @@ def sampler_for(model: Model, walk: Walk, length: int) -> Sampler:
         InputError: A setting is impossible, belongs to another sampler, or does not go with the model.
     """
     if model.block_size is None:
-        if walk.block_size is not None:
-            raise InputError(f"--block-size {walk.block_size}: the model reads whole sequences; leave it out")
         return sampler_of(model.denoiser, walk, length, window=model.window, lead=int(model.bos))
     size, read = walk.block_size or model.block_size, model.window + model.bos
     if size > read:
         raise InputError(f"--block-size {size}: the model read {read} tokens at a time; 1 to {read} would work")
     if walk.stride is not None:
         raise InputError(f"--stride {walk.stride}: a model of blocks goes on block by block; leave it out")
-    steps = sampler_of(model.denoiser, walk, size)
+    steps = sampler_of(model.denoiser, replace(walk, block_size=None), size)
     if not isinstance(steps, Revealing):
         raise InputError(f"--sampler {walk.sampler}: walks whole sequences; first_hitting or ancestral walk blocks")
     return BlockSampler(steps, size, window=read // size * size)
@@ -198,6 +221,8 @@ def sampler_of(denoiser: Denoiser, walk: Walk, length: int, *, window: int | Non
     Raises:
         InputError: A setting is impossible, belongs to another sampler, or does not go with the model.
     """
+    if walk.block_size is not None:
+        raise InputError(f"--block-size {walk.block_size}: whole sequences are walked here; leave it out")
     walk = settled(walk, denoiser)
     make, truncation = SAMPLERS[walk.sampler].make, Truncation(walk.temperature, walk.nucleus, walk.top_k)
     if walk.stride is None:

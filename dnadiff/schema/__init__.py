@@ -22,12 +22,13 @@ SPLITS = ("auto", "contig", "blocks", "bed")
 WINDOWS = ("random", "tiling")
 N_POLICIES = ("pad", "token")
 OPTIMIZERS = ("adamw", "muon")
+PARALLELS = ("ddp", "fsdp")
 LR_SCHEDULES = ("constant", "cosine")
 
 __all__ = [
     "ALGOS", "ATTENTIONS", "COMPILES", "ESTIMATORS", "LOGGERS", "LR_SCHEDULES", "NOISES", "N_POLICIES", "OPTIMIZERS",
-    "PRECISIONS", "SPLITS", "TASKS", "WINDOWS", "AlgoConfig", "Config", "DataConfig", "ModelConfig", "NoiseConfig",
-    "OptimConfig", "TaskConfig", "TrainConfig", "WandbConfig",
+    "PARALLELS", "PRECISIONS", "SPLITS", "TASKS", "WINDOWS", "AlgoConfig", "Config", "DataConfig", "ModelConfig",
+    "NoiseConfig", "OptimConfig", "TaskConfig", "TrainConfig", "WandbConfig",
 ]  # fmt: skip
 
 
@@ -67,6 +68,11 @@ class DataConfig:
         repeat_weight: Weight of soft-masked bases in the training loss; evaluation always weighs 1.
         bos: Begin every window with [BOS], which leaves room for one base less. Models that predict from the left need
             it; others take it so that tables compare methods on the same windows.
+        label: Word before ``=`` in the records' descriptions, or column of the table, that names their class; None
+            trains without classes.
+        classes: Names of the classes in the order of their numbers; empty takes those of the data, sorted.
+        label_dropout: Share of the training windows whose class is hidden, from which guidance learns all classes
+            together.
         workers: Processes that prepare batches; 0 is the training process itself.
     """
 
@@ -85,17 +91,22 @@ class DataConfig:
     min_valid: float = 0.9
     repeat_weight: float = 1.0
     bos: bool = False
+    label: str | None = None
+    classes: list[str] = field(default_factory=list)
+    label_dropout: float = 0.1
     workers: int = 0
 
     def __post_init__(self) -> None:
         choice("data.split", self.split, SPLITS)
         choice("data.windows", self.windows, WINDOWS)
         choice("data.n_policy", self.n_policy, N_POLICIES)
-        for key in ("valid_fraction", "test_fraction", "reverse_complement", "min_valid"):
+        for key in ("valid_fraction", "test_fraction", "reverse_complement", "min_valid", "label_dropout"):
             number(f"data.{key}", getattr(self, key), 0.0, 1.0)
         number("data.repeat_weight", self.repeat_weight, 0.0)
         number("data.gap", self.gap, 0)
         number("data.workers", self.workers, 0)
+        named = self.label is not None or not self.classes
+        require(named, f"data.classes={','.join(self.classes)}: says nothing without data.label; give data.label=KEY")
         self._check_split()
 
     def _check_split(self) -> None:
@@ -215,6 +226,8 @@ class TrainConfig:
         checkpoint_every: Steps between checkpoints.
         keep: Newest checkpoints kept.
         log_every: Steps between lines of the log.
+        parallel: With several processes: ``ddp`` gives each all weights, ``fsdp`` shares them out, for models that fit
+            no single device.
     """
 
     steps: int | None = None
@@ -224,6 +237,7 @@ class TrainConfig:
     checkpoint_every: int = 500
     keep: int = 2
     log_every: int = 10
+    parallel: str = "ddp"
 
     def __post_init__(self) -> None:
         number("train.steps", self.steps, 1)
@@ -232,6 +246,7 @@ class TrainConfig:
         require(ends, "train.steps and train.minutes: both are empty, so training would never end; give one")
         for key in ("val_every", "val_windows", "checkpoint_every", "keep", "log_every"):
             number(f"train.{key}", getattr(self, key), 1)
+        choice("train.parallel", self.parallel, PARALLELS)
 
 
 @dataclass
@@ -305,6 +320,10 @@ class Config:
         require(not infinite, "noise.eps=0: leaves infinite noise at t=1, which the network would be told; give 1e-3")
         adaln = self.model.adaln or not self.time_conditioning
         require(adaln, "time_conditioning=true: the noise level enters through adaptive norms; set model.adaln=true")
+        labelled = self.model.adaln or self.data.label is None
+        require(labelled, f"data.label={self.data.label}: classes enter through adaptive norms; set model.adaln=true")
+        eager = self.compile != "true" or self.train.parallel != "fsdp"
+        require(eager, "compile=true: cannot follow the weights of train.parallel=fsdp; set compile=auto")
         decays = self.optim.schedule != "cosine" or self.train.steps is not None
         require(decays, "optim.schedule=cosine: decays until the last step; give train.steps")
         gap, length = self.data.gap, self.model.length

@@ -66,6 +66,26 @@ def seed(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
 
 
+def shard(parser: argparse.ArgumentParser, what: str) -> None:
+    """Adds ``--shard``, a number and how many there are.
+
+    Args:
+        parser: The verb's.
+        what: What a shard is a part of.
+    """
+    parser.add_argument(
+        "--shard", type=_shard, metavar="I/N", help=f"only part I of N of the {what}, from 1; needs --seed"
+    )
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, slash, of = text.partition("/")
+    known = slash and all(word.isascii() and word.isdigit() for word in (number, of))
+    if not known or not 1 <= int(number) <= int(of):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a part such as 1/4, 2/4, 3/4 or 4/4")
+    return int(number), int(of)
+
+
 def seed_and_threads(parser: argparse.ArgumentParser) -> None:
     """Adds ``--seed`` and ``--threads``."""
     parser.add_argument("--seed", type=seed, metavar="N", help="seed; drawn, printed and recorded when left out")

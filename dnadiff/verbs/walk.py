@@ -33,6 +33,8 @@ def walk_flags(parser: argparse.ArgumentParser) -> None:
     add("--t-off", type=share, metavar="T", help="time at which it ends (default: .05)")
     add("--alpha-on", type=share, metavar="A", help="share of the bases there meanwhile (default: .9)")
     add("--stride", type=whole(1), metavar="S", help="slide a training window along longer sequences, S bases a time")
+    add("--label", metavar="NAME", help="class to generate, for models trained with classes (default: any)")
+    add("--guidance", type=real(0, 1000), metavar="GAMMA", help="push towards the class: 1 does not, 2 does")
     block_size(parser)
 
 
@@ -65,5 +67,7 @@ def walk_of(args: argparse.Namespace) -> "Walk":
         alpha_on=args.alpha_on,
         stride=args.stride,
         block_size=args.block_size,
+        label=args.label,
+        guidance=args.guidance,
     )
     return checked(walk)

@@ -71,9 +71,12 @@ def test_block_sizes_that_do_not_fit(trained, whole, capsys):
         evaluate(str(whole), block_size=4, quiet=True)
     with pytest.raises(InputError, match="--block-size 4096: the model reads"):
         evaluate(str(trained), block_size=4096, quiet=True)
-    for folder, size in ((whole, "4"), (trained, "4096")):
-        assert main(["sample", str(folder), "--block-size", size, "-q"]) == 2
-        assert f"--block-size {size}" in capsys.readouterr().err
+    for folder, *words in (
+        (whole, "--block-size", "4"), (trained, "--block-size", "4096"), (trained, "--sampler", "remdm"),
+        (trained, "--stride", "8"),
+    ):  # fmt: skip
+        assert main(["sample", str(folder), "-q", *words]) == 2
+        assert " ".join(words) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from dnadiff.checkpoints.folder import build_objective, load, read_spec
 from dnadiff.data.genome import open_genome
 from dnadiff.errors import InputError
 from dnadiff.evaluation.likelihood import score
-from dnadiff.recipes.evaluate import evaluate, run_config, run_split
+from dnadiff.recipes.evaluate import evaluate
 from dnadiff.recipes.inputs import held_out_windows
+from dnadiff.recipes.run_folder import run_config, run_split
 from dnadiff.recipes.sample import sample
 from dnadiff.recipes.walk import Walk
 from tests.runs import run, write_genome

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dnadiff.config import compose, groups, leaves
+from dnadiff.upstream_keys import translate
 from dnadiff.verbs import VERBS, parser_of
 from tests.runs import run, write_genome
 
@@ -67,7 +68,9 @@ def test_commands_are_understood(path, text):
         assert verb in VERBS, f"{path.name}: dna-diff {verb}"
         args = parser_of(verb).parse(words)
         settings = [word for word in vars(args).get("words") or [] if "=" in word]
-        if verb in ("train", "config") and settings:
+        if verb == "config" and args.action == "translate":
+            translate(settings)
+        elif verb in ("train", "config") and settings:
             compose(settings)
 
 

@@ -31,7 +31,7 @@ def bases_of(sequences, length):
 
 
 def random_words(rng):
-    letters = [rng.choices("ACGTNRY", k=rng.randint(1, 2)) + rng.choices("ACRY") for _ in range(rng.randint(1, 3))]
+    letters = [rng.choices("ACGTNRY", k=rng.randint(0, 2)) + rng.choices("ACRY") for _ in range(rng.randint(1, 3))]
     motifs = tuple(Motif("".join(each), "".join(each)) for each in letters)
     return Constraints(motifs, None, rng.choice([None, 1, 2]))
 
