@@ -91,7 +91,8 @@ def refusal(capsys, *words):
         ),
         (
             ["sample", "run", "--sampler", "first_hitting", "--steps", "9"],
-            "--steps: belongs to --sampler ancestral and remdm; first_hitting takes --tokens-per-step",
+            "--steps: belongs to --sampler ancestral, remdm, posterior and analytic; "
+            "first_hitting takes --tokens-per-step",
         ),
         (
             ["sample", "run", "--sampler", "ancestral", "--tokens-per-step", "9"],
