@@ -1,6 +1,5 @@
 """``dna-diff evaluate``: bits per base of held-out windows, beside Markov floors of the same windows."""
 
-import json
 import secrets
 import sys
 from collections.abc import Callable, Iterator
@@ -14,11 +13,20 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from dnadiff.checkpoints.folder import load, load_tokenizer, model_hash
+from dnadiff.checkpoints.folder import (
+    WEIGHTS,
+    load,
+    load_tokenizer,
+    model_folder,
+    model_hash,
+    read_provenance,
+    read_spec,
+)
 from dnadiff.checkpoints.provenance import provenance
 from dnadiff.config import from_json
 from dnadiff.data.genome import Store, open_genome
-from dnadiff.data.intervals import Interval, overlap_bp, read_bed
+from dnadiff.data.intervals import Interval, check_interval, overlap_bp, read_bed
+from dnadiff.data.plain_json import read_json
 from dnadiff.data.splits import Split
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.data.windows import WindowDataset
@@ -39,6 +47,7 @@ from dnadiff.recipes.inputs import held_out_windows
 from dnadiff.recipes.tables import Column, check_out, publish
 from dnadiff.schema import Config
 
+_RUN = "a run folder written by dna-diff train would work"
 COLUMNS = (
     Column("", "name"),
     Column("bits per base", "bits_per_base", "standard_error"),
@@ -87,8 +96,9 @@ def evaluate(
     seed = secrets.randbits(32) if seed is None else seed
     config, parts = run_config(run), run_split(run)
     denoiser, tokenizer = load(run), _nucleotides(run)
+    _check_window(config, run)
     objective = MaskedNELBO(denoiser.process, config.estimator)
-    store, intervals, what, notes = _sequences(config, parts, data, split)
+    store, intervals, what, notes = _sequences(config, parts, data, split, run)
     dataset = held_out_windows(config, store, intervals)
     batches = partial(_batches, dataset, _evenly(len(dataset), windows), batch_size)
     show = not quiet
@@ -120,7 +130,7 @@ def evaluate(
 def validation_floors(run: str) -> dict[str, float]:
     """Bits per base of the run's Markov chains on its validation split, by name: the lines beside its loss."""
     config, parts = run_config(run), run_split(run)
-    dataset = held_out_windows(config, open_genome(str(config.data.path)), parts["valid"])
+    dataset = held_out_windows(config, _genome(config, parts, run), parts["valid"])
     windows = _batches(dataset, np.arange(len(dataset)), 256)
     floors = floor_scores(MarkovChain.load(Path(run) / "baseline.npz"), windows, dataset.tokenizer)
     return {name: scores.bits_per_base for name, scores in chosen_floors(floors).items()}
@@ -146,7 +156,14 @@ def run_config(run: str) -> Config:
     Raises:
         InputError: The folder is no run.
     """
-    return from_json(_read_json(Path(run) / "config.json"))
+    path = Path(run) / "config.json"
+    if (Path(run) / WEIGHTS).is_file():
+        raise InputError(f"{run}: is a model folder, which has no genome or split; the run folder above it would work")
+    values = read_json(path, _RUN)
+    try:
+        return from_json(values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def run_split(run: str) -> Split:
@@ -156,17 +173,11 @@ def run_split(run: str) -> Split:
         InputError: The folder is no run.
     """
     path = Path(run) / "split.json"
+    values = read_json(path, _RUN)
     try:
-        return Split.from_json(_read_json(path))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: is no split ({error}); a run folder written by dna-diff train would work") from error
-
-
-def _read_json(path: Path) -> Any:  # noqa: ANN401 (JSON)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read; a run folder written by dna-diff train would work") from error
+        return Split.from_json(values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _nucleotides(run: str) -> NucleotideTokenizer:
@@ -176,17 +187,47 @@ def _nucleotides(run: str) -> NucleotideTokenizer:
     return tokenizer
 
 
+def _genome(config: Config, parts: Split, run: str) -> Store:
+    """The genome of a run, which must still be the one that its model was trained on.
+
+    Raises:
+        InputError: It is gone, or another one, or does not have the run's intervals.
+    """
+    path = str(config.data.path)
+    store = open_genome(path)
+    noted = read_provenance(run).get("inputs", {})
+    if noted and not (isinstance(noted, dict) and store.source_sha256 in noted.values()):
+        raise InputError(
+            f"{path}: is not the genome that {run} was trained on (found SHA-256 {store.source_sha256[:16]}); that one "
+            f"would work, or naming this one: dna-diff evaluate {run} {path}"
+        )
+    sizes, place = store.sizes, str(Path(run) / "split.json")
+    for interval in (*parts.train, *parts.valid, *parts.test):
+        check_interval(interval, sizes, place)
+    return store
+
+
+def _check_window(config: Config, run: str) -> None:
+    """Refuses the configuration of one run beside the model of another."""
+    length = read_spec(run)["length"]
+    if length != config.model.length:
+        raise InputError(
+            f"{Path(run) / 'config.json'}: found model.length={config.model.length}, while {model_folder(run)} was "
+            f"trained with {length}; the file as the run wrote it would work"
+        )
+
+
 def _sequences(
-    config: Config, parts: Split, data: str | None, split: str
+    config: Config, parts: Split, data: str | None, split: str, run: str
 ) -> tuple[Store, tuple[Interval, ...], str, list[str]]:
     """The genome to score, where, in words, and what the reader should be warned of."""
     if data is None:
-        store = open_genome(str(config.data.path))
+        store = _genome(config, parts, run)
         if not parts[split]:
             raise InputError(f"--split {split}: the run held out nothing for it; another split would work")
         return store, parts[split], f"the run's {split} split", []
-    if data.removesuffix(".gz").endswith(".bed"):
-        store = open_genome(str(config.data.path))
+    if data.lower().removesuffix(".gz").endswith(".bed"):
+        store = _genome(config, parts, run)
         regions = tuple(row.interval for row in read_bed(data, store.sizes))
         seen = overlap_bp(regions, parts.train)
         if seen and split != "train":

@@ -8,7 +8,7 @@ import torch
 from dnadiff.checkpoints.folder import load, load_tokenizer, model_folder, model_hash, read_provenance, read_spec
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.diffusion import Denoiser
-from dnadiff.errors import InputError
+from dnadiff.errors import InputError, printable
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 """Types the network may compute in."""
@@ -45,5 +45,5 @@ def open_model(run: str | Path) -> Model:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     step = read_provenance(run).get("step", "unknown")
     bos = bool(spec.get("bos", False))
-    name = f"step={step} model={model_hash(run)[:8]}"
+    name = f"step={printable(str(step))} model={model_hash(run)[:8]}"
     return Model(denoiser.to(device), tokenizer, int(spec["length"]) - bos, bos, name)

@@ -23,6 +23,7 @@ from dnadiff.config import from_json, to_json
 from dnadiff.data import atomic
 from dnadiff.data.genome import Store
 from dnadiff.data.intervals import total_bp
+from dnadiff.data.plain_json import read_json
 from dnadiff.data.splits import Split
 from dnadiff.errors import InputError
 from dnadiff.schema import Config
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 EXTENDS = ("train.steps", "train.minutes")
 """The settings that may change when a run is resumed."""
 
+_AS_WRITTEN = "the file as the run wrote it would work"
 CONFIG, PROVENANCE, SPLIT, BASELINE = "config.json", "provenance.json", "split.json", "baseline.npz"
 
 
@@ -42,10 +44,13 @@ def free_folder(out: str | None, genome: str) -> Path:
     Raises:
         InputError: It exists and is not empty.
     """
-    if out is None:
+    if out is not None:
+        atomic.check_folder(out)
+    else:
         name = Path(genome).name.removesuffix(".gz").removesuffix(".fa").removesuffix(".fasta").removesuffix(".fna")
         numbers = (Path("runs") / f"{name}-{n}" for n in range(1, 10**6))
         return next(folder for folder in numbers if not folder.exists())
+    atomic.check_folder(out)
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         begun = f"; dna-diff train --resume {folder} continues it" if (folder / CONFIG).is_file() else ""
@@ -128,23 +133,31 @@ def facts_of(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: It is damaged.
     """
-    return _read(folder / PROVENANCE)
+    return read_json(folder / PROVENANCE, _AS_WRITTEN)
 
 
 def check_genome(folder: Path, store: Store, split: Split) -> None:
     """Compares the genome and its split with those that the run began with, as far as it got to noting them.
 
     Raises:
-        InputError: They are others now.
+        InputError: They are others now, what was noted is damaged, or a link in the folder leads out of it.
     """
+    atomic.check_inside(folder, (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink()))
     if (folder / PROVENANCE).exists():
-        for path, digest in facts_of(folder).get("inputs", {}).items():
+        inputs = facts_of(folder).get("inputs")
+        if not isinstance(inputs, dict):
+            raise InputError(f"{folder / PROVENANCE}: names no inputs; {_AS_WRITTEN}")
+        for path, digest in inputs.items():
             if digest != store.source_sha256:
                 raise InputError(
                     f"{path}: is not the genome that {folder} was trained on (SHA-256 {store.source_sha256[:16]}, "
-                    f"then {digest[:16]}); that one would work"
+                    f"then {str(digest)[:16]}); that one would work"
                 )
-    if (folder / SPLIT).exists() and _read(folder / SPLIT) != json.loads(json.dumps(split.to_json())):
+    if (folder / BASELINE).exists():
+        from dnadiff.evaluation.markov import MarkovChain
+
+        MarkovChain.load(folder / BASELINE)
+    if (folder / SPLIT).exists() and read_json(folder / SPLIT, _AS_WRITTEN) != json.loads(json.dumps(split.to_json())):
         raise InputError(
             f"{folder / SPLIT}: is not the split that config.json describes; the file as it was would work"
         )
@@ -183,10 +196,3 @@ def _count(path: Path, store: Store, split: Split) -> None:
         chain.save(temporary)
         atomic.sync(temporary)
         temporary.replace(path)
-
-
-def _read(path: Path) -> Any:  # noqa: ANN401 (JSON)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read; the file as the run wrote it would work") from error

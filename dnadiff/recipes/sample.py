@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dnadiff.checkpoints.folder import model_hash
 from dnadiff.checkpoints.provenance import provenance, write_provenance
+from dnadiff.data import atomic
 from dnadiff.data.fasta_writer import FastaWriter
 from dnadiff.diffusion import Sampler
 from dnadiff.errors import InputError, did_you_mean
@@ -56,6 +57,7 @@ def sample(
         InputError: There is no such model, a setting is impossible, or the output cannot be written.
     """
     _check(n=n, batch_size=batch_size, dtype=dtype)
+    atomic.check_file(out)
     model = open_model(run)
     length = model.window if length is None else length
     most = FARTHEST * model.window
@@ -63,14 +65,14 @@ def sample(
         raise InputError(f"--length {length}: the model read {model.window} bases at a time; 1 to {most} would work")
     seed = secrets.randbits(32) if seed is None else seed
     sampler = sampler_of(model.denoiser, walk, length)
-    _say(model, length, seed, quiet)
     model.denoiser.backbone.to(DTYPES[dtype])
     with FastaWriter(out) as fasta, _progress(n * length, quiet) as progress:
+        _say(model, length, seed, quiet)
         for start in range(0, n, batch_size):
             items = range(start, min(start + batch_size, n))
             for item, sequence in zip(items, _batch(model, sampler, seed, items, length, progress), strict=True):
                 fasta.write(f"synthetic_{item + 1}", sequence, f"seed={seed} {model.name}")
-    if str(out) != "-":
+    if not atomic.is_stream(out):
         facts = provenance(argv or [], seed, {str(run): model_hash(run)})
         more = {"n": n, "length": length, **asdict(walk), "dtype": dtype, "screening": "none"}
         write_provenance(Path(out), facts | more)

@@ -22,7 +22,7 @@ from dnadiff.training.module import DiffusionModule
 from dnadiff.training.progress import Bar, Clock
 from dnadiff.training.signals import Signals
 from dnadiff.training.validation import HeldOut
-from dnadiff.training.writer import write_checkpoint
+from dnadiff.training.writer import of_this_model, write_checkpoint
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,19 @@ class Steps(pl.Callback):
         self.code: int | None = None
         self.saved = False
         self._optimizer = state and state["optimizer"]
-        self._running = Running(**state["running"]) if state else Running()
+        self._running = Running()
+        if state:
+            with of_this_model(state["step"], folder):
+                sums = state["running"]
+                self._running = Running(float(sums["nats"]), int(sums["count"]), int(sums["empty"]))
         self._norm, self._over = 0.0, False
 
     def on_train_start(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
         """Restores what Lightning has made by now, and takes the signals back that it has taken."""
         module.ema.follow()
         if self._optimizer is not None:
-            trainer.optimizers[0].load_state_dict(self._optimizer)
+            with of_this_model(module.step, self.folder):
+                trainer.optimizers[0].load_state_dict(self._optimizer)
             self._optimizer = None
         self.signals.listen()
         self.clock.start()

@@ -163,7 +163,7 @@ def test_numbers_and_switches_have_their_types():
         ("attention=flahs", "attention=flahs: did you mean flash?"),
         ("estimator=null", "estimator=null: there are: count, time"),
         ("time_conditioning=maybe", "time_conditioning=maybe: expected true or false"),
-        ("model.length=0", "model.length=0: give a finite number at least 1"),
+        ("model.length=0", "model.length=0: give a finite number at least 4"),
         ("model.length=512.5", "model.length=512.5: expected a whole number"),
         ("model.hidden_size=129", "model.hidden_size=129: is not a multiple of model.n_heads=2"),
         (
@@ -265,7 +265,7 @@ def test_plain_json_and_back_is_the_same():
             {"data": {"path": "${oc.env:HOME}"}},
             "data.path=${oc.env:HOME}: interpolation is not supported; write the value",
         ),
-        ({"model": {"length": -1}}, "model.length=-1: give a finite number at least 1"),
+        ({"model": {"length": -1}}, "model.length=-1: give a finite number at least 4"),
     ],
 )
 def test_json_is_checked_like_overrides(values, told):
