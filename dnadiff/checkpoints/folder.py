@@ -128,7 +128,13 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     """
     folder = model_folder(path)
     manifest.verify(folder, (TOKENIZER,))
-    return tokenizer_from_json(read_json(folder / TOKENIZER, _AGAIN))
+    values = read_json(folder / TOKENIZER, _AGAIN)
+    try:
+        return tokenizer_from_json(values)
+    except InputError as error:
+        raise InputError(f"{folder / TOKENIZER}: {error}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{folder / TOKENIZER}: describes no tokenizer ({error}); {_AGAIN}") from error
 
 
 def read_spec(path: str | Path) -> dict[str, Any]:
@@ -200,9 +206,9 @@ def _check(found: Shapes, spec: Spec, path: Path) -> None:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path.with_name(CONFIG)}: describes no model ({reason}); {_AGAIN}") from error
     if missing := sorted(wanted.keys() - found.keys()):
-        raise InputError(f"{path}: lacks {missing[0]} ({len(missing)} missing); weights of this {CONFIG} work")
+        raise InputError(f"{path}: lacks {missing[0]} ({len(missing)} missing); those of this {CONFIG} would work")
     if unexpected := sorted(found.keys() - wanted.keys()):
-        raise InputError(f"{path}: has {unexpected[0]} ({len(unexpected)} too many); weights of this {CONFIG} work")
+        raise InputError(f"{path}: has {unexpected[0]} ({len(unexpected)} too many); those of this {CONFIG} would work")
     for name, (shape, dtype) in found.items():
         if shape != wanted[name] or dtype != "F32":
             raise InputError(f"{path}: {name} is {dtype} {list(shape)}; F32 {list(wanted[name])} would work")

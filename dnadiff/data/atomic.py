@@ -168,7 +168,9 @@ def disk_errors(out: Path) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
-            raise ResourceError(f"{out}: cannot be written ({error.strerror}); nothing was left there") from error
+            raise ResourceError(
+                f"{out}: cannot be written ({error.strerror}); nothing was left there; more room would work"
+            ) from error
         raise InputError(
             f"{out}: cannot be written ({error.strerror}); a folder you may write to would work"
         ) from error

@@ -170,6 +170,8 @@ def cached_store(fasta: str | Path, *, rebuild: bool = False) -> Store:
     """
     if str(fasta) == "-":
         raise InputError("stdin: a stream cannot be cached; 'dna-diff prepare - -o STORE' and then STORE would work")
+    if atomic.is_stream(fasta):  # it is read twice
+        raise InputError(f"{fasta}: is a device or pipe; 'dna-diff prepare {fasta} -o STORE' and then STORE would work")
     digest = sha256_of(fasta)
     out = Path(os.environ.get("DNADIFF_CACHE") or Path.home() / ".cache" / "dnadiff") / digest[:16]
     with atomic.lock(out):

@@ -54,7 +54,7 @@ def compare(
     ks = tuple(dict.fromkeys(k))
     curve, floors = _loss(run)
     real_codes, synthetic_codes = _sequences(real, max(ks)), _sequences(synthetic, max(ks))
-    inputs = {name: _digest(name) for name in (real, synthetic) if name != "-"}
+    inputs = {name: _digest(name) for name in (real, synthetic) if not atomic.is_stream(name)}
     samples = draw_samples(real_codes, synthetic_codes, seed)
     rows = report(samples, ks, seed)
     result = {

@@ -161,9 +161,12 @@ def run_config(run: str) -> Config:
         raise InputError(f"{run}: is a model folder, which has no genome or split; the run folder above it would work")
     values = read_json(path, _RUN)
     try:
-        return from_json(values)
+        config = from_json(values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    if not config.data.path:
+        raise InputError(f"{path}: names no genome (data.path); {_RUN}")
+    return config
 
 
 def run_split(run: str) -> Split:

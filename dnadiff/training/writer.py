@@ -86,7 +86,7 @@ def read_checkpoint(folder: Path) -> dict[str, Any]:
     try:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a foreign file makes the unpickler do
-        raise InputError(f"{folder}: {STATE} cannot be read ({str(error).splitlines()[0]})") from error
+        raise InputError(f"{folder}: {STATE} cannot be read; tensors and plain values alone would work") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise InputError(f"{folder}: {STATE} is of another version; one of format {FORMAT} would work")
     if not all(isinstance(state.get(key), kind) for key, kind in _PARTS.items()) or state["step"] != _step(folder):

@@ -20,13 +20,12 @@ def refusal(*overrides):
 
 
 def misspellings(key):
-    """The key with one letter of its last part left out, doubled, swapped with the next, or replaced."""
-    head, dot, tail = key.rpartition(".")
-    for i in range(len(tail)):
-        yield head + dot + tail[:i] + tail[i + 1 :]
-        yield head + dot + tail[:i] + tail[i] + tail[i:]
-        yield head + dot + tail[:i] + tail[i + 1 : i + 2] + tail[i] + tail[i + 2 :]
-        yield head + dot + tail[:i] + "z" + tail[i + 1 :]
+    """The key with one letter, or its dot, left out, doubled, swapped with the next, or replaced."""
+    for i in range(len(key)):
+        yield key[:i] + key[i + 1 :]
+        yield key[:i] + key[i] + key[i:]
+        yield key[:i] + key[i + 1 : i + 2] + key[i] + key[i + 2 :]
+        yield key[:i] + "z" + key[i + 1 :]
 
 
 @pytest.mark.parametrize("key", leaves())
