@@ -24,6 +24,21 @@ INDEX = "index.json"
 FORMAT = 1
 KIND = "dnadiff genome store"
 
+NOTES = {
+    "ambiguous_to_n": "IUPAC codes read as N",
+    "blanks": "blanks within lines removed",
+    "byte_order_mark": "byte-order mark removed",
+    "comment_lines": "';' comment lines skipped",
+    "cr_line_ends": "CR line ends",
+    "crlf_line_ends": "CRLF line ends",
+    "empty_records": "records without bases skipped",
+    "gaps_dropped": "gaps dropped (coordinates behind them are shifted)",
+    "missing_bgzf_end": "missing BGZF end marker accepted",
+    "renamed_contigs": "contigs renamed",
+    "uracil_to_t": "U read as T",
+}
+"""What may have been normalised, by the name under which it is counted, in words."""
+
 _LETTER_CODES = np.frombuffer(alphabet.CODES, dtype=np.uint8) & alphabet.CODE_BITS
 
 

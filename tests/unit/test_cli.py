@@ -114,7 +114,8 @@ def refusal(capsys, *words):
         (["train", "--resum", "run"], "--resum: unknown to dna-diff train; did you mean --resume?"),
         (
             ["train", "--resume", "nowhere"],
-            "nowhere/config.json: cannot be read; a run folder written by dna-diff train would work",
+            "nowhere/config.json: cannot be read (No such file or directory); "
+            "a run folder written by dna-diff train would work",
         ),
         (["config", "list"], "argument action: 'list': did you mean ls? (see dna-diff config --help)"),
         (["config", "ls", "modle"], "modle: no such group of presets; did you mean model?"),
