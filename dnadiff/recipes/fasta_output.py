@@ -38,10 +38,10 @@ def fasta_file(out: str | Path, resume: bool) -> Path | None:
         if of_process().of > 1:
             raise InputError(f"-o {out}: several processes cannot share standard output; -o FILE would work")
         return None
-    if file.exists() and not resume:
-        raise InputError(f"{file}: exists; another -o would work, or --resume if it was to be finished")
-    if not file.exists():
-        check_fasta(file)
+    if file.is_file() and not resume:
+        raise InputError(f"{file}: exists; another name would work, or --resume if it was to be finished")
+    if not file.is_file():
+        check_fasta(out)
     others = sorted(set(file.parent.glob(f"{file.name}.partial*")) - set(_parts(file)))
     if others:
         raise InputError(
