@@ -111,6 +111,7 @@ def _explained(error: Exception) -> tuple[str, int]:
             ResourceError.exit_code,
         )
     memory = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    memory |= isinstance(error, OSError) and error.errno == errno.ENOMEM
     if isinstance(error, MemoryError) or memory:
         return "not enough memory; use a smaller batch, a shorter length or a smaller model", ResourceError.exit_code
     if isinstance(error, OSError) and error.filename is not None:

@@ -100,7 +100,7 @@ def _sequences(path: str, k: int) -> list[np.ndarray]:
     longest = max(map(len, records))
     if longest < k:
         raise InputError(f"{place}: found at most {longest} bases in a sequence; -k of no more than that would work")
-    if not any((record < alphabet.N).any() for record in records):
+    if min(record.min() for record in records) == alphabet.N:
         raise InputError(f"{place}: found no known base; A, C, G or T would work")
     return records
 

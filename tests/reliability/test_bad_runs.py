@@ -211,7 +211,7 @@ def swap_genome():
 
 
 def other_optimizer(found):
-    found["optimizer"]["param_groups"] = []
+    found["optimizer"]["parts"][0]["param_groups"] = []
 
 
 RESUMED = {

@@ -147,6 +147,11 @@ def test_no_verb_shows_the_help_and_is_a_mistake(capsys):
             "not enough memory; use a smaller batch, a shorter length or a smaller model",
         ),
         (
+            OSError(errno.ENOMEM, "Cannot allocate memory"),
+            4,
+            "not enough memory; use a smaller batch, a shorter length or a smaller model",
+        ),
+        (
             OSError(errno.ENOSPC, "No space left on device", "out.fa"),
             4,
             "out.fa: no space left on the disk; free some or write elsewhere",
