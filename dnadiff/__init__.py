@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "load": "checkpoints.folder",
     "load_tokenizer": "checkpoints.folder",
+    "Pretrained": "checkpoints.hub",
     "Denoiser": "diffusion.denoiser",
     "DiT": "models.dit",
     "Subs": "diffusion.parameterization",

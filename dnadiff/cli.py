@@ -36,7 +36,7 @@ Every verb has its own help: dna-diff VERB --help"""
 
 def top_help() -> str:
     """The help of the command as a whole."""
-    verbs = "\n".join(f"  {name:10}{verb.summary}" for name, verb in VERBS.items())
+    verbs = "\n".join(f"  {name:12}{verb.summary}" for name, verb in VERBS.items())
     flags = "  -h, --help  this text\n  --version   the version"
     return f"usage: dna-diff VERB ...\n\n{DESCRIPTION}\n\nverbs:\n{verbs}\n\nflags:\n{flags}\n\n{EXAMPLES}"
 

@@ -195,10 +195,11 @@ def _quoted(text: str) -> str:
 
 
 def _with_noise_in_use(config: Config, overrides: list[str]) -> Config:
-    """The configuration, unless it asks for a noise schedule that its estimator has no use for."""
+    """The configuration, unless it asks for a noise schedule that nothing of it has a use for."""
+    reasons = {"ar": "algo=ar has no noise; leave it out", "mlm": "algo=mlm has no schedule; leave it out"}
+    counts = "the count estimator is exact for every schedule; add estimator=time or leave it out"
     for override in overrides:
         key = override.partition("=")[0]
-        if config.estimator == "count" and (key == "noise" or key.startswith("noise.")):
-            reason = "the count estimator is exact for every schedule"
-            raise InputError(f"{override}: {reason}; add estimator=time or leave it out")
+        if config.estimator != "time" and (key == "noise" or key.startswith("noise.")):
+            raise InputError(f"{override}: {reasons.get(config.algo.name, counts)}")
     return config

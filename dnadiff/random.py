@@ -35,10 +35,11 @@ class Draws:
         seed: The run's seed, any integer.
         item_ids: Global numbers of the rows, (B,) integers: the sample counter in training, the sequence's number in
             generation, the window's number in scoring.
+        first: Position at which the rows begin, where they are a stretch of longer ones.
     """
 
-    def __init__(self, seed: int, item_ids: Tensor | np.ndarray | list[int]) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, item_ids: Tensor | np.ndarray | list[int], first: int = 0) -> None:
+        self.seed, self.first = seed, first
         self.item_ids = np.asarray(item_ids, dtype=np.int64)
 
     def __len__(self) -> int:
@@ -50,15 +51,16 @@ class Draws:
         Args:
             stream: What the numbers are for, such as ``"mask"``; different streams are independent.
             step: A counter within the stream.
-            *shape: Shape of one row.
+            *shape: Shape of one row, positions first.
         """
         import torch
 
         out = np.empty((len(self.item_ids), *shape))
+        skipped = self.first * math.prod(shape[1:])
         seed_key, stream_key = key64("seed", self.seed), key64("stream", stream)
         for row, item in zip(out.reshape(len(out), math.prod(shape)), self.item_ids, strict=True):
             philox = np.random.Philox(key=[seed_key, int(item) & _MASK64], counter=[0, 0, step, stream_key])
-            row[:] = np.random.Generator(philox).random(row.size)
+            row[:] = np.random.Generator(philox).random(skipped + row.size)[skipped:]
         return torch.from_numpy(out)
 
     def stratified(self, stream: str) -> Tensor:
@@ -75,7 +77,11 @@ class Draws:
 
     def rows(self, index: slice) -> Draws:
         """The draws of some of the rows."""
-        return Draws(self.seed, self.item_ids[index])
+        return Draws(self.seed, self.item_ids[index], self.first)
+
+    def after(self, n: int) -> Draws:
+        """The draws of what follows the first n positions of the rows: ``uniform`` without its first n columns."""
+        return Draws(self.seed, self.item_ids, self.first + n)
 
 
 def permuted(index: np.ndarray, n: int, *key: object) -> np.ndarray:

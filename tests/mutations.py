@@ -11,23 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from tests.fault import DESIGN_FAULTS, Fault
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "mutations.json"
 COPIED = ("dnadiff", "tests", "configs", "benchmarks", "pyproject.toml")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A line of code, the wrong line, and the tests that guard it."""
-
-    name: str
-    file: str
-    right: str
-    wrong: str
-    tests: tuple[str, ...]
 
 
 FAULTS = (
@@ -55,9 +45,30 @@ FAULTS = (
     Fault(
         "positions not repeated",
         "dnadiff/models/attention.py",
-        "return torch.arange(n, device=device) % (n // 2)",
-        "return torch.arange(n, device=device)",
+        "return torch.arange(first, n, device=device) % (n // 2)",
+        "return torch.arange(first, n, device=device)",
         ("tests/attention",),
+    ),
+    Fault(
+        "a block's weight scaled",
+        "dnadiff/diffusion/block_objective.py",
+        "n / k.clamp(min=1).double()",
+        "1.05 * n / k.clamp(min=1).double()",
+        ("tests/truth/test_block_bound.py",),
+    ),
+    Fault(
+        "a window one block too wide",
+        "dnadiff/models/attention.py",
+        "ahead < self.window // self.block_size",
+        "ahead <= self.window // self.block_size",
+        ("tests/attention", "tests/truth/test_block_laws.py"),
+    ),
+    Fault(
+        "a cache that forgets a block too early",
+        "dnadiff/diffusion/block_sampler.py",
+        "sampler.window - sampler.block_size",
+        "sampler.window - 2 * sampler.block_size",
+        ("tests/truth/test_block_laws.py", "tests/contract/test_block_sampler.py"),
     ),
     Fault(
         "SUBS without carry-over",
@@ -83,8 +94,8 @@ FAULTS = (
     Fault(
         "a wrong pace of the posterior",
         "dnadiff/diffusion/process.py",
-        "p_x0 * (1 - stay) + mask * stay",
-        "p_x0 * (1 - stay**2) + mask * stay**2",
+        "reveal = p_x0 * (1 - mask) * ((masked - earlier) / at_t)",
+        "reveal = p_x0 * (1 - mask) * ((masked - earlier) / at_t) ** 2",
         ("tests/truth/test_posterior.py",),
     ),
     Fault(
@@ -118,8 +129,8 @@ FAULTS = (
     Fault(
         "the same uniforms for order and token",
         "dnadiff/diffusion/sampler.py",
-        'token = draws.uniform("token", 0, length)',
-        'token = draws.uniform("reveal", 0, length)',
+        'for stream in ("reveal", "token")',
+        'for stream in ("reveal", "reveal")',
         ("tests/truth/test_samplers.py",),
     ),
     Fault(
@@ -241,6 +252,84 @@ FAULTS = (
         "",
         ("tests/reliability/test_ranks.py",),
     ),
+    Fault(
+        "importance sampling without its weight",
+        "dnadiff/diffusion/objective.py",
+        "torch.log(ends[1] / ends[0])",
+        "torch.log(1 / ends[0] / 1.01)",
+        ("tests/truth/test_nelbo_exact.py",),
+    ),
+    Fault(
+        "probability on the mask forgotten",
+        "dnadiff/diffusion/objective.py",
+        "return torch.log1p(alpha * p_mask / m) - p_mask / (m + alpha * p_mask)",
+        "return torch.log1p(alpha * p_mask / m)",
+        ("tests/truth/test_discrete_objective.py",),
+    ),
+    Fault(
+        "a step's weight of the neighbouring step",
+        "dnadiff/diffusion/discrete_objective.py",
+        "self._masked_share((noised.t - 1 / self.T).clamp(min=0))",
+        "self._masked_share((noised.t - 2 / self.T).clamp(min=0))",
+        ("tests/truth/test_discrete_objective.py",),
+    ),
+    Fault(
+        "D3PM's mask ruled out",
+        "dnadiff/diffusion/parameterization.py",
+        "with_mask=not self.subs_masking",
+        "with_mask=self.subs_masking",
+        ("tests/parity/test_modes.py",),
+    ),
+    Fault(
+        "ratios taken for probabilities",
+        "dnadiff/diffusion/score_objective.py",
+        "(log_q.exp().sum(-1) - 1 - log_q_x0)",
+        "(-log_q_x0)",
+        ("tests/truth/test_score_objective.py",),
+    ),
+    Fault(
+        "UDLM's two ratios exchanged",
+        "dnadiff/diffusion/uniform_objective.py",
+        "ratio * torch.log(ratio / ratio_p) - ratio + ratio_p",
+        "ratio_p * torch.log(ratio_p / ratio) - ratio_p + ratio",
+        ("tests/truth/test_uniform_objective.py",),
+    ),
+    Fault(
+        "UDLM's reconstruction from the prediction alone",
+        "dnadiff/diffusion/uniform_objective.py",
+        "-(log_p_x0 + seen)",
+        "-log_p_x0",
+        ("tests/truth/test_uniform_objective.py",),
+    ),
+    Fault(
+        "masks at 15 % of 90 %",
+        "dnadiff/diffusion/masked_lm.py",
+        "MASKED, REPLACED = 0.8, 0.1",
+        "MASKED, REPLACED = 0.9, 0.1",
+        ("tests/truth/test_masked_lm.py",),
+    ),
+    Fault(
+        "the uniform posterior without the way back",
+        "dnadiff/diffusion/process.py",
+        "(alpha_ts * here + (1 - alpha_ts) / k)",
+        "(alpha_t * here + (1 - alpha_t) / k)",
+        ("tests/truth/test_uniform_process.py",),
+    ),
+    Fault(
+        "SEDD reveals at the schedule's pace",
+        "dnadiff/diffusion/stepwise.py",
+        "law = reveal / total.clamp(min=1) + mask * (1 - total).clamp(min=0)",
+        "law = reveal / q.sum(-1, keepdim=True) + mask * (1 - ((m_t - m_s) / m_t)[:, None, None])",
+        ("tests/truth/test_stepwise.py",),
+    ),
+    Fault(
+        "UDLM changes given bases",
+        "dnadiff/diffusion/stepwise.py",
+        "after = torch.where(wanted[rows], inverse_cdf(law.log(), u), before)",
+        "after = inverse_cdf(law.log(), u)",
+        ("tests/truth/test_stepwise.py",),
+    ),
+    *DESIGN_FAULTS,
 )
 
 

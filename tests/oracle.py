@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from scipy import stats
 
-from dnadiff.diffusion import SCHEDULES, AbsorbingProcess, IdealDenoiser, LogLinear
+from dnadiff.diffusion import SCHEDULES, AbsorbingProcess, IdealDenoiser, IdealNextToken, LogLinear
 
-MASK, VOCAB, LENGTH = 3, 12, 3
+BOS, MASK, VOCAB, LENGTH = 2, 3, 12, 3
 BASES = (7, 8, 9, 10)
 SEQUENCES = list(itertools.product(BASES, repeat=LENGTH))
 _weights = np.random.default_rng(7).gamma(0.6, size=len(SEQUENCES)) + 0.02
@@ -23,6 +23,13 @@ def ideal(schedule=None):
     """The ideal denoiser of the table."""
     process = AbsorbingProcess(schedule or LogLinear(), MASK)
     return IdealDenoiser(torch.tensor(SEQUENCES), torch.tensor(list(P.values()), dtype=torch.float64), process, VOCAB)
+
+
+def ideal_next_token():
+    """The autoregressive model of the table; its sequences begin with [BOS]."""
+    rows = torch.tensor([(BOS, *x) for x in SEQUENCES])
+    p = torch.tensor(list(P.values()), dtype=torch.float64)
+    return IdealNextToken(rows, p, AbsorbingProcess(LogLinear(), MASK), VOCAB)
 
 
 def conditional(x, i, shown):
@@ -43,7 +50,7 @@ def cross_entropy(x, masked):
     return -sum(math.log(conditional(x, i, shown)) for i in masked)
 
 
-def law_of_reveals(groups, start=(MASK,) * LENGTH, allowed=None):
+def law_of_reveals(groups, start=(MASK,) * LENGTH, allowed=None, conditional=conditional):
     """Probability of each sequence when groups of positions are revealed in turn, independently within a group."""
     law = {tuple(start): 1.0}
     for group in groups:

@@ -36,3 +36,8 @@ def tiny_denoiser(seed=0, **changes):
         for parameter in denoiser.parameters():
             parameter.normal_(std=0.2, generator=generator)
     return denoiser.eval()
+
+
+def tiny_next_token(seed=0):
+    """An autoregressive one with the same weights."""
+    return tiny_denoiser(seed, parameterization={"name": "next_token", "mask_id": MASK, "allowed": list(BASES)})

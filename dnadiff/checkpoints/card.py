@@ -7,19 +7,14 @@ from typing import Any
 _CARD = """\
 ---
 library_name: dnadiff
-tags: [dna, genomics, discrete-diffusion, masked-diffusion]
+tags: [{tags}discrete-diffusion, masked-diffusion]
 ---
 
-# A discrete diffusion model of DNA
+# A discrete diffusion model of {what}
 
-{backbone}, {parameters:,} parameters, trained on windows of {length:,} bases (algorithm {algo}).
-It gives the probability of every masked base of a sequence given the bases that are shown: it generates, fills in and
-scores DNA.
-
-```
-dna-diff sample FOLDER -n 10 -o synthetic.fa
-```
-
+{backbone}, {parameters:,} parameters, trained on windows of {length:,} {unit}s (algorithm {algo}).
+It gives the probability of every {unit} of a sequence that is not known given those that are.
+{use}
 ```python
 import dnadiff
 denoiser = dnadiff.load("FOLDER")
@@ -33,19 +28,37 @@ denoiser = dnadiff.load("FOLDER")
 
 ## Limits
 
-It knows the genomes it was trained on and nothing else: sequences it generates resemble them in statistics, and nothing
-about their function follows. Screen generated sequence before synthesis, as you would any other.
+{limits}
 `MANIFEST.sha256` lists the hashes of the files; `sha256sum --check MANIFEST.sha256` verifies them.
 """
 
 
-def card(spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int) -> str:
+_DNA = {
+    "tags": "dna, genomics, ",
+    "what": "DNA",
+    "unit": "base",
+    "use": "\n```\ndna-diff sample FOLDER -n 10 -o synthetic.fa\n```\n",
+    "limits": """\
+It knows the genomes it was trained on and nothing else: sequences it generates resemble them in statistics, and nothing
+about their function follows. Screen generated sequence before synthesis, as you would any other.""",
+}
+_IDS = {
+    "tags": "",
+    "what": "token ids",
+    "unit": "token",
+    "use": "",
+    "limits": "It numbers its tokens by a vocabulary that did not come with it: it reads and writes ids.",
+}
+
+
+def card(spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int, *, dna: bool = True) -> str:
     """The text of a model card.
 
     Args:
         spec: What the denoiser is built from.
         provenance: How the weights came about; every value becomes a row of the table.
         parameters: Number of weights.
+        dna: Whether its tokens are nucleotides; else they are ids.
     """
     facts = "\n".join(f"| {key} | {_cell(value)} |" for key, value in _flat(provenance))
     backbone = spec["backbone"]
@@ -56,6 +69,7 @@ def card(spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int
         length=spec["length"],
         algo=spec["algo"],
         facts=facts,
+        **(_DNA if dna else _IDS),
     )
 
 

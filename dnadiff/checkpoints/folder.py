@@ -27,19 +27,35 @@ from dnadiff.checkpoints.card import card
 from dnadiff.checkpoints.checks import Shapes, check_arguments, check_head, check_sizes
 from dnadiff.data import atomic
 from dnadiff.data.plain_json import read_json
-from dnadiff.data.tokenizers import Tokenizer, tokenizer_from_json
+from dnadiff.data.tokenizers import NucleotideTokenizer, Tokenizer, tokenizer_from_json
+from dnadiff.diffusion.block_objective import BlockNELBO
 from dnadiff.diffusion.denoiser import Denoiser
-from dnadiff.diffusion.parameterization import Subs
-from dnadiff.diffusion.process import AbsorbingProcess
+from dnadiff.diffusion.discrete_objective import DiscreteNELBO
+from dnadiff.diffusion.masked_lm import MaskedLM
+from dnadiff.diffusion.next_token_objective import NextTokenNLL
+from dnadiff.diffusion.objective import MaskedNELBO, Objective
+from dnadiff.diffusion.parameterization import D3PM, NextToken, Sedd, Subs
+from dnadiff.diffusion.process import AbsorbingProcess, Process, UniformProcess
 from dnadiff.diffusion.schedule import SCHEDULES
+from dnadiff.diffusion.score_objective import ScoreEntropy
+from dnadiff.diffusion.uniform_objective import UniformNELBO
 from dnadiff.errors import InputError, ResourceError, did_you_mean
 from dnadiff.models.dit import DiT
 
 FORMAT = 1
 _AGAIN = "copy or download it again"
 BACKBONES: dict[str, Callable[..., nn.Module]] = {"dit": DiT}
-PARAMETERIZATIONS = {"subs": Subs}
-PROCESSES = {"absorbing": AbsorbingProcess}
+PARAMETERIZATIONS = {"subs": Subs, "d3pm": D3PM, "sedd": Sedd, "next_token": NextToken}
+PROCESSES = {"absorbing": AbsorbingProcess, "uniform": UniformProcess}
+OBJECTIVES: dict[str, Callable[..., Objective]] = {
+    "masked_nelbo": MaskedNELBO,
+    "block_nelbo": BlockNELBO,
+    "discrete_nelbo": DiscreteNELBO,
+    "score_entropy": ScoreEntropy,
+    "uniform_nelbo": UniformNELBO,
+    "next_token_nll": lambda process: NextTokenNLL(),
+    "masked_lm": MaskedLM,
+}
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 
 Spec = Mapping[str, Any]
@@ -50,7 +66,7 @@ def build_denoiser(spec: Spec) -> Denoiser:
 
     Args:
         spec: ``backbone``, ``parameterization`` and ``process`` with the constructor arguments of what they name, and
-            ``time_conditioning``.
+            ``time_conditioning``. ``objective`` says what the model is scored with, see ``build_objective``.
 
     Raises:
         InputError: Something is missing, unknown, or does not fit.
@@ -63,6 +79,24 @@ def build_denoiser(spec: Spec) -> Denoiser:
     if max(*parameterization.allowed, parameterization.mask_id) >= backbone.vocab_size:
         raise InputError(f"parameterization.allowed: ids must lie below backbone.vocab_size={backbone.vocab_size}")
     return Denoiser(backbone, parameterization, process, time_conditioning=bool(spec.get("time_conditioning", False)))
+
+
+def build_objective(section: Spec, process: Process) -> Objective:
+    """The objective that a section of plain JSON names, such as a spec's ``objective``: what the model is scored with.
+
+    Args:
+        section: ``name`` and the constructor arguments of what it names.
+        process: The denoiser's.
+
+    Raises:
+        InputError: Something is missing, unknown, or does not fit.
+    """
+    return _made(OBJECTIVES, {**section, "process": process}, "objective")
+
+
+def scoring_section(spec: Spec) -> Spec:
+    """What a spec says its model is scored with; the count estimator for specs of masked diffusion that do not."""
+    return spec.get("objective", {"name": "masked_nelbo", "estimator": "count"})
 
 
 def save_model(
@@ -86,7 +120,7 @@ def save_model(
         name: value.detach().to("cpu", torch.float32).contiguous()
         for name, value in denoiser.backbone.state_dict().items()
     }
-    _check({name: (tuple(value.shape), "F32") for name, value in weights.items()}, spec, folder / WEIGHTS)
+    check_weights({name: (tuple(value.shape), "F32") for name, value in weights.items()}, spec, folder / WEIGHTS)
     with atomic.lock(folder), atomic.new_folder(folder, replace=True) as new:
         try:
             save_file(weights, new / WEIGHTS, metadata={"format": "pt"})
@@ -96,7 +130,12 @@ def save_model(
             CONFIG: _json({**spec, "format": FORMAT}),
             TOKENIZER: _json(tokenizer.to_json()),
             "provenance.json": _json(provenance),
-            "README.md": card(spec, provenance, sum(value.numel() for value in weights.values())),
+            "README.md": card(
+                spec,
+                provenance,
+                sum(value.numel() for value in weights.values()),
+                dna=isinstance(tokenizer, NucleotideTokenizer),
+            ),
         }
         for name, text in texts.items():
             (new / name).write_text(text, encoding="utf-8")
@@ -114,7 +153,7 @@ def load(path: str | Path) -> Denoiser:
     folder = model_folder(path)
     manifest.verify(folder, (CONFIG, WEIGHTS, TOKENIZER))
     spec = _read_spec(folder)
-    _check(_header(folder / WEIGHTS), spec, folder / WEIGHTS)
+    check_weights(_header(folder / WEIGHTS), spec, folder / WEIGHTS)
     denoiser = build_denoiser(spec)
     denoiser.backbone.load_state_dict(load_file(folder / WEIGHTS))
     return denoiser.eval()
@@ -194,8 +233,17 @@ def _read_spec(folder: Path) -> dict[str, Any]:
     return spec
 
 
-def _check(found: Shapes, spec: Spec, path: Path) -> None:
-    """Compares names, shapes and types of weights with what the spec asks for, without allocating any."""
+def check_weights(found: Shapes, spec: Spec, path: Path) -> None:
+    """Compares weights with what a spec asks for, without allocating any.
+
+    Args:
+        found: Shape and type (as safetensors writes it) of each by name.
+        spec: What they should be the weights of.
+        path: Where they came from, for messages.
+
+    Raises:
+        InputError: The spec describes no model, or a weight is missing, unexpected, or of another shape or type; named.
+    """
     check_sizes(found, _section(spec, "backbone"), str(path.with_name(CONFIG)))
     try:
         with torch.device("meta"):

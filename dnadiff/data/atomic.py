@@ -155,8 +155,12 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def disk_errors(out: Path) -> Iterator[None]:
+def disk_errors(out: Path, left: str = "nothing was left there") -> Iterator[None]:
     """Turns failures of writing below ``out`` into one-line errors; a reader that went away stays BrokenPipeError.
+
+    Args:
+        out: What is written.
+        left: What is there after a failure of the disk, in words.
 
     Raises:
         ResourceError: The disk or the quota is full, or the device failed.
@@ -168,9 +172,7 @@ def disk_errors(out: Path) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
-            raise ResourceError(
-                f"{out}: cannot be written ({error.strerror}); nothing was left there; more room would work"
-            ) from error
+            raise ResourceError(f"{out}: cannot be written ({error.strerror}); {left}; more room would work") from error
         raise InputError(
             f"{out}: cannot be written ({error.strerror}); a folder you may write to would work"
         ) from error

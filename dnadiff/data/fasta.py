@@ -108,16 +108,26 @@ def _whole(reader: "FastaReader") -> Iterator[tuple[Header, bytearray]]:
 class FastaReader:
     """Headers and pieces of a FASTA source, read once.
 
+    Args:
+        path: The file, plain or gzip, or ``-`` for standard input.
+        drop_gaps: Remove ``-``, ``.`` and ``*`` instead of refusing them.
+        allow_truncated: Accept BGZF data without the end marker.
+        pattern: The letters say what may be there, not what is: any share of ambiguity codes will do, and a record
+            without letters is refused.
+
     Attributes:
         source: The bytes below, with their hash.
         notes: What was normalised and how often: byte_order_mark, crlf_line_ends, cr_line_ends, comment_lines, blanks,
             gaps_dropped, uracil_to_t, ambiguous_to_n, empty_records, missing_bgzf_end.
     """
 
-    def __init__(self, path: str | Path, *, drop_gaps: bool = False, allow_truncated: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, *, drop_gaps: bool = False, allow_truncated: bool = False, pattern: bool = False
+    ) -> None:
         self.source = ByteSource(path, allow_truncated=allow_truncated)
         self.notes: Counter[str] = Counter()
         self._drop_gaps = drop_gaps
+        self._pattern = pattern
         self._line, self._column = 1, 0  # of the next byte: lines from 1, columns from 0
         self._unfinished: bytes | None = None  # a header or comment line whose end is in a later chunk
         self._header: Header | None = None
@@ -230,8 +240,11 @@ class FastaReader:
         if self._header is None:
             return
         if not self._announced:
+            if self._pattern:
+                place = f"{self.source.name}:{self._header.line}"
+                raise InputError(f"{place}: found no letters in record '{self._header.name}'; at least one would work")
             self.notes["empty_records"] += 1
-        if self._bases >= 20 and 2 * self._ambiguous > self._bases:
+        if not self._pattern and self._bases >= 20 and 2 * self._ambiguous > self._bases:
             share = 100 * self._ambiguous // self._bases
             raise InputError(
                 f"{self.source.name}:{self._header.line}: found {share} % ambiguity codes in record "
@@ -284,7 +297,8 @@ class FastaReader:
         if self._header is None:
             return f"found {what} before the first header; a line '>name' above the sequence would work"
         if alphabet.IS_GAP[byte]:
-            return f"found gap {what} in record '{self._header.name}'; --drop-gaps would work (it shifts coordinates)"
+            works = "N for any base would work" if self._pattern else "--drop-gaps would work (it shifts coordinates)"
+            return f"found gap {what} in record '{self._header.name}'; {works}"
         if byte in b"+@":
             return f"found {what} in record '{self._header.name}', as in FASTQ; {_WORKS}"
         if byte == ord(">"):

@@ -31,9 +31,7 @@ class FastaWriter:
     """
 
     def __init__(self, path: str | Path) -> None:
-        atomic.check_file(path)
-        if Path(path).suffix in _UNWRITTEN:
-            raise InputError(f"{path}: is written plain or as gzip; a name that ends in .fa or .fa.gz would work")
+        check_output(path)
         self._place = Path("standard output" if str(path) == "-" else path)
         self._out = None if atomic.is_stream(path) else Path(path)
         self._file: BinaryIO = sys.stdout.buffer
@@ -61,18 +59,17 @@ class FastaWriter:
             ResourceError: The disk is full.
             BrokenPipeError: Nobody reads standard output any more.
         """
-        if not name or not (name.isascii() and name.isprintable()) or " " in name:
-            raise ValueError(f"record name {name!r}: printable ASCII without blanks would work")
-        if not description.isprintable():
-            raise ValueError(f"description of {name}: one line of printable characters would work")
-        if not sequence:
-            raise ValueError(f"record {name}: has no bases")
-        alphabet.encode(sequence)
-        lines = [f">{name} {description}".rstrip()]
-        lines += [sequence[i : i + _WIDTH] for i in range(0, len(sequence), _WIDTH)]
-        text = ("\n".join(lines) + "\n").encode()
+        self.put(fasta_record(name, sequence, description))
+
+    def put(self, records: bytes) -> None:
+        """Adds what :func:`fasta_record` made.
+
+        Raises:
+            ResourceError: The disk is full.
+            BrokenPipeError: Nobody reads standard output any more.
+        """
         with atomic.disk_errors(self._place):
-            self._file.write(text)
+            self._file.write(records)
             if self._out is None:
                 self._file.flush()
 
@@ -100,3 +97,37 @@ class FastaWriter:
         finally:
             self._raw.close()
             self._temporary.unlink(missing_ok=True)
+
+
+def check_output(path: str | Path) -> None:
+    """Refuses a FASTA output that could not be written, before any work is done for it.
+
+    Raises:
+        InputError: The file exists, its folder does not, or its name asks for another compression than gzip.
+    """
+    atomic.check_file(path)
+    if Path(path).suffix in _UNWRITTEN:
+        raise InputError(f"{path}: is written plain or as gzip; a name that ends in .fa or .fa.gz would work")
+
+
+def fasta_record(name: str, sequence: str, description: str = "") -> bytes:
+    """One record as text, in lines of 60.
+
+    Args:
+        name: Printable ASCII without blanks.
+        sequence: Nucleotide letters, at least one.
+        description: The rest of the header line, of one line.
+
+    Raises:
+        ValueError: The record would not be read back as it is.
+    """
+    if not name or not (name.isascii() and name.isprintable()) or " " in name:
+        raise ValueError(f"record name {name!r}: printable ASCII without blanks would work")
+    if not description.isprintable():
+        raise ValueError(f"description of {name}: one line of printable characters would work")
+    if not sequence:
+        raise ValueError(f"record {name}: has no bases")
+    alphabet.encode(sequence)
+    lines = [f">{name} {description}".rstrip()]
+    lines += [sequence[i : i + _WIDTH] for i in range(0, len(sequence), _WIDTH)]
+    return ("\n".join(lines) + "\n").encode()

@@ -16,6 +16,7 @@ import numpy as np
 
 from dnadiff.data import alphabet
 from dnadiff.data.fasta import FastaReader, Header, Piece
+from dnadiff.data.table_reader import TableReader, separator_of
 from dnadiff.errors import InputError
 
 BASES = "bases.u8"
@@ -49,15 +50,21 @@ def write_store(
     rename_duplicates: bool = False,
     allow_truncated: bool = False,
 ) -> None:
-    """Writes ``bases.u8`` and ``index.json`` of a FASTA source into an empty folder and flushes them to the disk.
+    """Writes ``bases.u8`` and ``index.json`` of FASTA or a table into an empty folder and flushes them to the disk.
 
     The options are those of ``genome.build_store``.
 
     Raises:
-        InputError: The source cannot be read as FASTA.
+        InputError: The source cannot be read.
         OSError: The disk is full.
     """
-    reader = FastaReader(source, drop_gaps=drop_gaps, allow_truncated=allow_truncated)
+    reader: FastaReader | TableReader
+    if separator_of(source):
+        if drop_gaps or allow_truncated:
+            raise InputError(f"{source}: is a table; --drop-gaps and --allow-truncated are for FASTA")
+        reader = TableReader(source)
+    else:
+        reader = FastaReader(source, drop_gaps=drop_gaps, allow_truncated=allow_truncated)
     contigs = _Contigs(reader.source.name, rename_duplicates)
     checksum = 0
     with open(folder / BASES, "wb") as file:

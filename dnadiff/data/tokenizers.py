@@ -3,6 +3,8 @@
 The nucleotide vocabulary is that of HyenaDNA and Caduceus (Nguyen et al. 2023; Schiff et al. 2024), so that their
 checkpoints and ours agree: seven specials, then A 7, C 8, G 9, T 10, N 11. Unlike theirs it reads lower case, U and
 IUPAC codes as the genome store does, and refuses anything else rather than calling it unknown.
+
+A model that was converted without its vocabulary has ``IdsTokenizer``: its text are the ids themselves.
 """
 
 import abc
@@ -24,17 +26,17 @@ class Tokenizer(abc.ABC):
         name: Its key in ``TOKENIZERS``.
         vocab_size: Ids are 0 to vocab_size - 1.
         mask_id: Stands for what is not known yet.
-        pad_id: Fills what is not there.
-        bos_id: Begins a sequence for models that read from left to right.
-        sep_id: Marks the end of a contig.
+        pad_id: Fills what is not there; None if no token does.
+        bos_id: Begins a sequence for models that read from left to right; None if no token does.
+        sep_id: Marks the end of a contig or text; None if no token does.
     """
 
     name: str
     vocab_size: int
     mask_id: int
-    pad_id: int
-    bos_id: int
-    sep_id: int
+    pad_id: int | None
+    bos_id: int | None
+    sep_id: int | None
 
     @abc.abstractmethod
     def encode(self, text: str) -> np.ndarray:
@@ -55,6 +57,15 @@ class Tokenizer(abc.ABC):
     @abc.abstractmethod
     def to_json(self) -> dict[str, Any]:
         """Plain values from which ``tokenizer_from_json`` makes the same tokenizer."""
+
+    @classmethod
+    @abc.abstractmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Tokenizer":
+        """The tokenizer of plain values that ``to_json`` gave, or of its name alone if that says it all.
+
+        Raises:
+            InputError: They describe another tokenizer than this version has.
+        """
 
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits, the same for tokenizers that number alike."""
@@ -109,14 +120,104 @@ class NucleotideTokenizer(Tokenizer):
         """Its name and its tokens in the order of their ids."""
         return {"name": self.name, "tokens": list(self.tokens)}
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "NucleotideTokenizer":
+        """The one nucleotide tokenizer there is.
+
+        Raises:
+            InputError: The tokens are numbered differently.
+        """
+        if value.get("tokens", list(cls.tokens)) != list(cls.tokens):
+            found = f"tokenizer '{cls.name}': numbers its tokens differently from this version of dnadiff"
+            raise InputError(f"{found}; its own would work")
+        return cls()
+
+
+class IdsTokenizer(Tokenizer):
+    """Numbers written as numbers, for a model whose vocabulary is not known: ``"7 0 12"`` is [7, 0, 12].
+
+    Args:
+        vocab_size: Ids are 0 to vocab_size - 1.
+        mask_id: Id of the mask.
+        pad_id: Id of the padding; None if unknown.
+        bos_id: Id that begins a sequence; None if unknown.
+        sep_id: Id that ends a text; None if unknown.
+
+    Raises:
+        InputError: An id lies outside the vocabulary.
+    """
+
+    name = "ids"
+
+    def __init__(
+        self,
+        vocab_size: int,
+        mask_id: int,
+        *,
+        pad_id: int | None = None,
+        bos_id: int | None = None,
+        sep_id: int | None = None,
+    ) -> None:
+        self.vocab_size, self.mask_id = vocab_size, mask_id
+        self.pad_id, self.bos_id, self.sep_id = pad_id, bos_id, sep_id
+        self._check([i for i in (mask_id, pad_id, bos_id, sep_id) if i is not None])
+
+    def encode(self, text: str) -> np.ndarray:
+        """Ids of numbers that blanks separate, (count,) int64.
+
+        Raises:
+            InputError: A word is no id of the vocabulary.
+        """
+        words = text.split()
+        wrong = next((word for word in words if not (word.isascii() and word.isdigit())), None)
+        if wrong is not None:
+            raise InputError(f"token ids: found '{wrong}'; 0 to {self.vocab_size - 1} would work")
+        return self._check([int(word) for word in words])
+
+    def decode(self, ids: np.ndarray | Sequence[int]) -> str:
+        """The ids in decimal, separated by blanks.
+
+        Raises:
+            InputError: An id is not in the vocabulary.
+        """
+        return " ".join(str(i) for i in self._check(ids).tolist())
+
+    def to_json(self) -> dict[str, Any]:
+        """Its name and numbers."""
+        ids = {key: getattr(self, key) for key in ("mask_id", "pad_id", "bos_id", "sep_id")}
+        return {"name": self.name, "vocab_size": self.vocab_size, **ids}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "IdsTokenizer":
+        """The tokenizer of these numbers.
+
+        Raises:
+            InputError: A number is missing or is none.
+        """
+        numbers = {key: number for key, number in value.items() if key != "name"}
+        wrong = [key for key, number in numbers.items() if number is not None and type(number) is not int]
+        try:
+            if wrong:
+                raise TypeError(f"{wrong[0]} is no whole number")
+            return cls(**numbers)
+        except TypeError as error:
+            raise InputError(f"tokenizer '{cls.name}': {error}; vocab_size and mask_id would work") from error
+
+    def _check(self, ids: np.ndarray | Sequence[int]) -> np.ndarray:
+        array = np.asarray(ids, dtype=np.int64)
+        if array.size and not (array.min() >= 0 and array.max() < self.vocab_size):
+            wrong = int(array.min()) if array.min() < 0 else int(array.max())
+            raise InputError(f"token ids: found {wrong}; 0 to {self.vocab_size - 1} would work")
+        return array
+
 
 _COMPLEMENT = np.array([0, 1, 2, 3, 4, 5, 6, 10, 9, 8, 7, 11])
 
-TOKENIZERS: dict[str, type[Tokenizer]] = {"nucleotide": NucleotideTokenizer}
+TOKENIZERS: dict[str, type[Tokenizer]] = {"nucleotide": NucleotideTokenizer, "ids": IdsTokenizer}
 
 
 def tokenizer_from_json(value: Mapping[str, Any]) -> Tokenizer:
-    """The tokenizer that ``to_json`` described, or the one of a name alone.
+    """The tokenizer that ``to_json`` described.
 
     Raises:
         InputError: The name is unknown, or its tokens are not those of this version.
@@ -124,9 +225,4 @@ def tokenizer_from_json(value: Mapping[str, Any]) -> Tokenizer:
     name = value.get("name")
     if name not in TOKENIZERS:
         raise InputError(f"tokenizer '{name}': is unknown; {', '.join(TOKENIZERS)} would work")
-    tokenizer = TOKENIZERS[name]()
-    if "tokens" in value and value["tokens"] != tokenizer.to_json()["tokens"]:
-        raise InputError(
-            f"tokenizer '{name}': numbers its tokens differently from this version of dnadiff; its own would work"
-        )
-    return tokenizer
+    return TOKENIZERS[name].from_json(value)

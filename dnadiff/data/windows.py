@@ -57,6 +57,7 @@ class WindowDataset:
         repeat_weight: Weight of soft-masked bases; others have 1.
         bos: Begin each window with [BOS], which leaves room for one base less.
         ends: Put [SEP] after the last base of a contig. A window may then begin or end there, on either strand.
+        labels: Class of every contig, (contigs,) int64; None if there are no classes.
 
     Raises:
         InputError: An option or interval cannot be used, or no window is left.
@@ -81,6 +82,7 @@ class WindowDataset:
         repeat_weight: float = 1.0,
         bos: bool = False,
         ends: bool = False,
+        labels: np.ndarray | None = None,
     ) -> None:
         _check_options(length, mode, reverse_complement, n_policy, min_valid)
         self.store = store
@@ -92,6 +94,7 @@ class WindowDataset:
         self.reverse_complement = reverse_complement
         self.repeat_weight = np.float32(repeat_weight)
         self.bos = bos
+        self.labels = labels
         self._span = length - bos
         self._place(intervals, min_valid, ends)
         if not self.windows:
@@ -149,7 +152,8 @@ class WindowDataset:
 
         Returns:
             ``tokens`` (B, L) int64; ``valid`` (B, L) bool, False where there is padding or a padded N; ``given`` (B, L)
-            bool, True at [BOS]; ``weight`` (B, L) float32; ``item_ids`` (B,) int64, the numbers.
+            bool, True at [BOS]; ``weight`` (B, L) float32; ``item_ids`` (B,) int64, the numbers; with classes
+            ``labels`` (B,) int64.
 
         Raises:
             IndexError: A number is out of range.
@@ -169,7 +173,8 @@ class WindowDataset:
         valid[rows, count[rows] + self.bos] = True
         if self.bos:
             tokens[:, 0], given[:, 0] = self.tokenizer.bos_id, True
-        return {"tokens": tokens, "valid": valid, "given": given, "weight": weight, "item_ids": item_ids}
+        batch = {"tokens": tokens, "valid": valid, "given": given, "weight": weight, "item_ids": item_ids}
+        return batch if self.labels is None else batch | {"labels": self.labels[self._spans(item_ids)[0]]}
 
     def _read(self, item_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Stored bytes on each sample's strand, (B, P), 5 or 6 where no base is; number of bases and end mark, (B,)."""

@@ -4,42 +4,90 @@ A backbone reads corrupted tokens; a parameterization turns its logits into log 
 schedule says how tokens are corrupted; an objective is a bound on -log p(x_0); a sampler walks back from the prior.
 """
 
+from dnadiff.diffusion.block_objective import BlockNELBO
+from dnadiff.diffusion.block_sampler import BlockSampler
 from dnadiff.diffusion.denoiser import Denoiser
-from dnadiff.diffusion.ideal import IdealDenoiser
+from dnadiff.diffusion.discrete_objective import DiscreteNELBO
+from dnadiff.diffusion.guidance import classifier_free, of_class
+from dnadiff.diffusion.ideal import IdealDenoiser, IdealNextToken
+from dnadiff.diffusion.masked_lm import MaskedLM
+from dnadiff.diffusion.next_token_objective import NextTokenNLL
+from dnadiff.diffusion.next_token_sampler import Autoregressive
+from dnadiff.diffusion.noise_search import Clip
 from dnadiff.diffusion.objective import Batch, MaskedNELBO, Noised, Objective, TokenLoss
-from dnadiff.diffusion.parameterization import Parameterization, Subs
-from dnadiff.diffusion.process import AbsorbingProcess
-from dnadiff.diffusion.sampler import SAMPLERS, Ancestral, FirstHitting, Sampler
+from dnadiff.diffusion.parameterization import D3PM, NextToken, Parameterization, Sedd, Subs
+from dnadiff.diffusion.process import AbsorbingProcess, Process, UniformProcess
+from dnadiff.diffusion.remasking import Loop, ReMDM
+from dnadiff.diffusion.restricted import Rule, restricted
+from dnadiff.diffusion.sampler import Ancestral, FirstHitting, Revealing, Sampler
 from dnadiff.diffusion.schedule import (
     SCHEDULES,
     Cosine,
     CosineSquared,
     Geometric,
     Linear,
+    Log,
     LogLinear,
+    LogUniform,
     NoiseSchedule,
+    Square,
+    SquareRoot,
 )
+from dnadiff.diffusion.score_objective import ScoreEntropy
+from dnadiff.diffusion.sliding import Sliding
+from dnadiff.diffusion.stepwise import Analytic, Posterior
+from dnadiff.diffusion.truncation import Truncation
+from dnadiff.diffusion.uniform_objective import UniformNELBO
 
 __all__ = [
-    "SAMPLERS",
+    "D3PM",
     "SCHEDULES",
     "AbsorbingProcess",
+    "Analytic",
     "Ancestral",
+    "Autoregressive",
     "Batch",
+    "BlockNELBO",
+    "BlockSampler",
+    "Clip",
     "Cosine",
     "CosineSquared",
     "Denoiser",
+    "DiscreteNELBO",
     "FirstHitting",
     "Geometric",
     "IdealDenoiser",
+    "IdealNextToken",
     "Linear",
+    "Log",
     "LogLinear",
+    "LogUniform",
+    "Loop",
+    "MaskedLM",
     "MaskedNELBO",
+    "NextToken",
+    "NextTokenNLL",
     "NoiseSchedule",
     "Noised",
     "Objective",
     "Parameterization",
+    "Posterior",
+    "Process",
+    "ReMDM",
+    "Revealing",
+    "Rule",
     "Sampler",
+    "ScoreEntropy",
+    "Sedd",
+    "Sliding",
+    "Square",
+    "SquareRoot",
     "Subs",
     "TokenLoss",
+    "Truncation",
+    "UniformNELBO",
+    "UniformProcess",
+    "classifier_free",
+    "of_class",
+    "restricted",
 ]

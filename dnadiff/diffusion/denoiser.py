@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dnadiff.diffusion.parameterization import Parameterization
-from dnadiff.diffusion.process import AbsorbingProcess
+from dnadiff.diffusion.process import Process
 from dnadiff.errors import InputError
 from dnadiff.models.attention import Full, Pattern
 from dnadiff.models.cache import KVCache
@@ -30,7 +30,7 @@ class Denoiser(nn.Module):
         self,
         backbone: nn.Module,
         parameterization: Parameterization,
-        process: AbsorbingProcess,
+        process: Process,
         *,
         time_conditioning: bool = False,
     ) -> None:
@@ -49,7 +49,7 @@ class Denoiser(nn.Module):
         valid: Tensor | None = None,
         labels: Tensor | None = None,
         cache: KVCache | None = None,
-        at: Tensor | None = None,
+        at: Tensor | slice | None = None,
     ) -> Tensor:
         """Logarithms of p(x_0 | x_t) in nats, (B, L, V), or (B, M, V) with ``at``; float32, float64 if the logits are.
 
@@ -60,14 +60,16 @@ class Denoiser(nn.Module):
             valid: Keys that attention may see, (B, L) bool; None shows all.
             labels: Class of each row, (B,) int64, for models trained with classes.
             cache: Keys and values of the tokens before these.
-            at: Positions asked about, (B, M) int64; None asks about all.
+            at: Positions asked about, (B, M) int64, or a slice of step 1 of every row; None asks about all.
 
         Raises:
             InputError: A time-conditioned model was given no time.
         """
         logits = self.backbone(xt, self._sigma(xt, t), pattern=pattern, valid=valid, labels=labels, cache=cache, at=at)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        return self.parameterization(logits, xt if at is None else xt.gather(1, at))
+        if at is not None:
+            xt = xt[:, at] if isinstance(at, slice) else xt.gather(1, at)
+        return self.parameterization(logits, xt)
 
     def _sigma(self, xt: Tensor, t: Tensor | None) -> Tensor:
         """What the backbone reads of time, float32: zeros (B,) without conditioning, else sigma(t), shaped like t."""

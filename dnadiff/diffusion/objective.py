@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.process import AbsorbingProcess
-from dnadiff.diffusion.timesteps import draw_counts, draw_times, smallest
+from dnadiff.diffusion.timesteps import draw_counts, draw_log_uniform, draw_times, smallest
 from dnadiff.errors import InputError
 from dnadiff.random import Draws
 
@@ -77,17 +77,26 @@ class Noised:
 
     Attributes:
         xt: Corrupted tokens, (B, L) int64.
-        t: Time of each row in [0, 1], (B,) float64.
-        weight: What a nat of each position counts for; 0 where the token is not masked, (B, L) float64.
+        t: Time of each row in [0, 1], (B,) float64, or of each token, (B, L).
+        weight: What a nat of each position counts for; 0 where nothing is counted, (B, L) float64.
+        start: Tokens at the beginning of time, from which x_0 is reconstructed, (B, L) int64; None where a bound has no
+            such term.
     """
 
     xt: Tensor
     t: Tensor
     weight: Tensor
+    start: Tensor | None = None
 
 
 class Objective(abc.ABC):
-    """A bound on -log p(x_0)."""
+    """A bound on -log p(x_0).
+
+    Attributes:
+        exact: Whether it is -log p(x_0) itself, without any randomness.
+    """
+
+    exact: bool = False
 
     @abc.abstractmethod
     def noise(self, batch: Batch, draws: Draws) -> Noised:
@@ -114,18 +123,38 @@ class MaskedNELBO(Objective):
     A time-conditioned denoiser is told the t at which the schedule has the row's move chance; ``count`` draws that move
     chance from its law given k, Beta(k, n - k + 1), and keeps t within [0, 1].
 
+    *Ablations.* A denoiser that gives the mask itself a probability p_m reveals less often than it should; the rate at
+    which the posterior of eq. 5 differs (the limit of MDLM's eq. 7 in continuous time) makes a masked token cost
+
+        weight * [ -log p(x_0) + log(1 + alpha p_m / (1 - alpha)) - p_m / (1 - alpha + alpha p_m) ]
+
+    A denoiser that does not carry over shown tokens must reproduce them at t = 0: ``reconstruction`` adds -log p(x_0 |
+    x_0), which takes a second call.
+
     Args:
         process: The corruption; ``count`` reads its schedule only to tell the time.
         estimator: ``"count"`` or ``"time"``.
         eps: Smallest time of the ``time`` estimator, in (0, 1).
+        importance_sampling: ``time`` draws move chances evenly by their logarithm instead of t, so that all weights are
+            the same log(m(1) / m(eps)) (MDLM's switch of this name).
+        reconstruction: Add what it costs to tell x_0 from itself at t = 0.
     """
 
     def __init__(
-        self, process: AbsorbingProcess, estimator: Literal["count", "time"] = "count", eps: float = 1e-3
+        self,
+        process: AbsorbingProcess,
+        estimator: Literal["count", "time"] = "count",
+        eps: float = 1e-3,
+        *,
+        importance_sampling: bool = False,
+        reconstruction: bool = False,
     ) -> None:
         if estimator not in ESTIMATORS:
             raise InputError(f"estimator={estimator!r}: there are {', '.join(ESTIMATORS)}")
+        if importance_sampling and estimator != "time":
+            raise InputError("importance_sampling=True: draws times; the count estimator has none")
         self.process, self.estimator, self.eps = process, estimator, eps
+        self.importance_sampling, self.reconstruction = importance_sampling, reconstruction
 
     def noise(self, batch: Batch, draws: Draws) -> Noised:
         """The batch, corrupted; pads and given tokens never are."""
@@ -135,15 +164,25 @@ class MaskedNELBO(Objective):
         else:
             masked, t, weight = self._by_time(draws, u, batch)
         xt = torch.where(masked, self.process.mask_id, batch.x0)
-        return Noised(xt, t, torch.where(masked, weight[:, None], 0.0))
+        start = batch.x0 if self.reconstruction else None
+        return Noised(xt, t, torch.where(masked, weight[:, None], 0.0), start)
 
     def loss(self, denoiser: Denoiser, batch: Batch, noised: Noised) -> TokenLoss:
-        """Nats of every token from one call of the denoiser; 0 where the token was not masked."""
+        """Nats of every token; 0 where the token was not masked, but for its reconstruction."""
         log_p = denoiser(noised.xt, noised.t, valid=batch.visible, labels=batch.labels)
         log_p_x0 = log_p.gather(-1, batch.x0[..., None])[..., 0]
         weight = noised.weight.to(log_p.dtype)
-        nll = torch.where(weight > 0, -weight * log_p_x0, 0.0)
+        cost = self._mask_cost(log_p[..., self.process.mask_id].exp(), noised.t) - log_p_x0
+        nll = torch.where(weight > 0, weight * cost, 0.0)
+        if noised.start is not None:
+            nll = nll + reconstruction(denoiser, batch, noised.start, torch.zeros_like(noised.t))
         return TokenLoss(nll, batch.maskable)
+
+    def _mask_cost(self, p_mask: Tensor, t: Tensor) -> Tensor:
+        """Nats that probability on the mask adds to a masked token, (B, L); 0 without any."""
+        m = self.process.schedule.move_chance(t).clamp(min=1e-12)[:, None].to(p_mask.dtype)
+        alpha = self.process.schedule.alpha(t)[:, None].to(p_mask.dtype)
+        return torch.log1p(alpha * p_mask / m) - p_mask / (m + alpha * p_mask)
 
     def _by_count(self, draws: Draws, u: Tensor, maskable: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         n = maskable.sum(-1)
@@ -153,10 +192,24 @@ class MaskedNELBO(Objective):
         return masked, t, n / k.clamp(min=1).double()
 
     def _by_time(self, draws: Draws, u: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        schedule, t = self.process.schedule, draw_times(draws, self.eps).to(u.device)
-        masked = batch.maskable & (self.process.corrupt(batch.x0, schedule.move_chance(t), u) == self.process.mask_id)
-        return masked, t, (1 - self.eps) * schedule.weight(t)
+        schedule = self.process.schedule
+        if self.importance_sampling:
+            ends = schedule.move_chance(torch.tensor([self.eps, 1.0], dtype=torch.float64))
+            m = draw_log_uniform(draws, float(ends[0]), float(ends[1])).to(u.device)
+            t, weight = schedule.inverse(1 - m), torch.log(ends[1] / ends[0]).to(u.device).expand(len(m))
+        else:
+            t = draw_times(draws, self.eps).to(u.device)
+            m, weight = schedule.move_chance(t), (1 - self.eps) * schedule.weight(t)
+        masked = batch.maskable & (self.process.corrupt(batch.x0, m, u) == self.process.mask_id)
+        return masked, t, weight
 
 
 ESTIMATORS = ("count", "time")
 """The estimators a configuration may name."""
+
+
+def reconstruction(denoiser: Denoiser, batch: Batch, start: Tensor, t: Tensor) -> Tensor:
+    """-log p(x_0 | the tokens ``start`` at time t), nats (B, L); 0 where no token counts."""
+    log_p = denoiser(start, t, valid=batch.visible, labels=batch.labels)
+    log_p_x0 = log_p.gather(-1, batch.x0[..., None])[..., 0]
+    return torch.where(batch.maskable, -log_p_x0, 0.0)

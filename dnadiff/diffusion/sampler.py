@@ -3,13 +3,20 @@ r"""Sampling: from masks to sequences by walking the reverse process.
 In the reverse of the absorbing process every masked position has a time at which it is revealed. These times depend
 neither on the network nor on the tokens: m(tau) / m(1) is uniform on [0, 1) for each position, independently, where m
 is the schedule's move chance. So a sampler draws all of them beforehand and is nothing but a *plan*: which positions it
-reveals in which call of the network. Everything else is one loop, shared by all.
+reveals in which call of the network. Everything else is one loop, shared by all that only reveal.
 
     FirstHitting  reveals positions in the order of their times, k a call. One a call is the exact reverse process in at
                   most L calls (Zheng et al., Masked Diffusion Models are Secretly Time-Agnostic Masked Models, 2024,
                   arXiv:2409.02908)
     Ancestral     reveals together what falls between two points of a time grid: the law of drawing every step from
-                  q(x_s | x_t) with x_0 ~ p(x_0 | x_t) (MDLM, eq. 7); calls in which nothing is revealed are not made
+                  q(x_s | x_t) with x_0 ~ p(x_0 | x_t) (MDLM, eq. 7)
+
+A row is forwarded when one of its positions is revealed and at no other time, so a row that has not changed is never
+computed again, with time conditioning or without. (MDLM's ddpm_cache keeps the last answer while no row of the batch
+changes, and only without time conditioning.)
+
+Other files hold the samplers that do something else: take revealed tokens back (remasking.py), go from left to right
+(next_token_sampler.py), slide a window (sliding.py).
 
 Tokens come from the inverse of the cumulative distribution in float64: float32 Gumbel noise cuts the tail off.
 
@@ -22,69 +29,80 @@ except where the positions are independent. A base that is known should be given
 """
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from dnadiff.diffusion.denoiser import Denoiser
-from dnadiff.diffusion.parameterization import FLOOR
-from dnadiff.diffusion.truncation import nucleus, tempered
+from dnadiff.diffusion.parameterization import FLOOR, Parameterization, Subs
+from dnadiff.diffusion.truncation import Truncation
 from dnadiff.errors import InputError
 from dnadiff.random import Draws
 
-_DONE = torch.iinfo(torch.int64).max
+DONE = torch.iinfo(torch.int64).max
+"""The step of a position that needs none."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """When each masked position is revealed; entries of positions that are not masked mean nothing.
+class Conditions:
+    """What is asked of the rows that are walked together.
 
     Attributes:
-        step: Positions of a row with equal step are revealed together, lower steps first, (B, L) int64.
-        time: Time the network is told in that call, in [0, 1], (B, L) float64.
+        allowed: Tokens each position may become, (B, L, V) bool; None restricts nothing.
+        labels: Class of each row, (B,) int64.
+        progress: Told after every network call by how many the masked positions have become fewer.
     """
 
-    step: Tensor
-    time: Tensor
+    allowed: Tensor | None
+    labels: Tensor | None
+    progress: Callable[[int], None]
+
+    def rows(self, index: slice | Tensor) -> "Conditions":
+        """Those of some rows."""
+        allowed, labels = (None if value is None else value[index] for value in (self.allowed, self.labels))
+        return Conditions(allowed, labels, self.progress)
+
+    def positions(self, index: Tensor) -> "Conditions":
+        """Those of some positions (N,) of all rows."""
+        return Conditions(None if self.allowed is None else self.allowed[:, index], self.labels, self.progress)
+
+    def allowed_at(self, at: Tensor) -> Tensor | None:
+        """The allowed tokens (B, M, V) of each row's positions (B, M)."""
+        return None if self.allowed is None else self.allowed[torch.arange(len(at), device=at.device)[:, None], at]
 
 
 class Sampler(abc.ABC):
-    """The loop of all samplers.
+    """What all samplers share: rows are walked one after another, tokens are drawn in float64.
 
     Args:
         denoiser: Gives log p(x_0 | x_t); put it in evaluation mode first.
-        temperature: Above 0; 1 leaves the model's distribution alone.
-        nucleus_p: In (0, 1]; 1 cuts nothing off.
+        truncation: What is done to each distribution before a token is drawn.
         rows_per_call: Rows the network sees at a time. None: one on a CPU, all elsewhere. One makes a row's sample the
             same to the last bit whatever batch it is in (matrix products of other shapes round differently); on a CPU
             it costs no speed from some 200 positions on.
+
+    Raises:
+        InputError: The denoiser is not of a kind that the sampler ``works_with``.
     """
 
+    works_with: ClassVar[tuple[type[Parameterization], ...]] = (Subs,)
+
     def __init__(
-        self,
-        denoiser: Denoiser,
-        *,
-        temperature: float = 1.0,
-        nucleus_p: float = 1.0,
-        rows_per_call: int | None = None,
+        self, denoiser: Denoiser, *, truncation: Truncation = Truncation(), rows_per_call: int | None = None
     ) -> None:
-        if not temperature > 0:
-            raise InputError(f"temperature={temperature}: needs a number above 0")
-        if not 0 < nucleus_p <= 1:
-            raise InputError(f"nucleus={nucleus_p}: needs a number above 0, at most 1")
+        found = type(denoiser.parameterization)
+        if not issubclass(found, self.works_with):
+            wanted = " or ".join(kind.__name__ for kind in self.works_with)
+            raise InputError(f"{type(self).__name__}: found a denoiser with {found.__name__}; one with {wanted} works")
         self.denoiser, self.process = denoiser, denoiser.process
-        self.temperature, self.nucleus_p, self.rows_per_call = temperature, nucleus_p, rows_per_call
+        self.truncation, self.rows_per_call = truncation, rows_per_call
 
     @abc.abstractmethod
-    def plan(self, masked: Tensor, u: Tensor) -> Plan:
-        """When to reveal which position.
-
-        Args:
-            masked: Positions to reveal, (B, L) bool.
-            u: m(tau) / m(1) of each position's reveal time tau, uniform in [0, 1), (B, L) float64.
-        """
+    def walk(self, x: Tensor, draws: Draws, conditions: Conditions) -> Tensor:
+        """Rows (B, L) with every mask replaced; ``x`` is not written to."""
 
     @torch.inference_mode()
     def __call__(
@@ -104,90 +122,93 @@ class Sampler(abc.ABC):
             allowed: Tokens each position may become, bool, broadcastable to (B, L, V); None restricts nothing.
             labels: Class of each row, (B,) int64.
             progress: Called after every network call (so as often as the network was asked) with the number of
-                positions revealed.
+                positions revealed, less those masked again.
 
         Raises:
             InputError: ``allowed`` leaves a position nothing that the model can produce.
         """
-        length = x.shape[1]
-        order = draws.uniform("reveal", 0, length).to(x.device)
-        token = draws.uniform("token", 0, length).to(x.device)
-        if allowed is not None:
-            allowed = allowed.to(x.device).expand(*x.shape, allowed.shape[-1])
-        size = self.rows_per_call or (1 if x.device.type == "cpu" else max(1, len(x)))
         out = x.clone()
-        for start in range(0, len(x), size):
-            rows = slice(start, start + size)
-            part = _Part(
-                order[rows],
-                token[rows],
-                allowed if allowed is None else allowed[rows],
-                labels if labels is None else labels[rows],
-            )
-            out[rows] = self._walk(x[rows], part, progress)
+        for rows, conditions in self.calls(x, allowed, labels, progress):
+            out[rows] = self.walk(x[rows], draws.rows(rows), conditions)
         return out
 
-    def _walk(self, x: Tensor, part: "_Part", progress: Callable[[int], None] | None) -> Tensor:
-        """Rows (B, L) with every mask replaced."""
-        masked = x == self.process.mask_id
-        plan = self.plan(masked, part.order)
-        left = plan.step.masked_fill(~masked, _DONE)
-        while (rows := (left < _DONE).any(-1).nonzero()[:, 0]).numel():
-            now = left[rows].min(-1, keepdim=True)
-            reveal = left[rows] == now.values
-            at = _positions(reveal)
-            log_p = self.denoiser(
-                x[rows],
-                plan.time[rows].gather(1, now.indices)[:, 0],
-                labels=part.labels if part.labels is None else part.labels[rows],
-                at=at,
-            )
-            tokens = self._draw(log_p, part.token[rows].gather(1, at), part.allowed_at(rows, at))
-            x = x.index_put((rows[:, None], at), tokens)
-            left = left.index_put((rows[:, None], at), torch.tensor(_DONE, device=left.device))
-            if progress is not None:
-                progress(int(reveal.sum()))
-        return x
+    def calls(
+        self, x: Tensor, allowed: Tensor | None, labels: Tensor | None, progress: Callable[[int], None] | None
+    ) -> Iterator[tuple[slice, Conditions]]:
+        """The rows that are walked together and what is asked of them, call by call."""
+        if allowed is not None:
+            allowed = allowed.to(x.device).expand(*x.shape, allowed.shape[-1])
+        conditions = Conditions(allowed, labels, progress or (lambda _: None))
+        size = self.rows_per_call or (1 if x.device.type == "cpu" else max(1, len(x)))
+        for start in range(0, len(x), size):
+            rows = slice(start, min(start + size, len(x)))
+            yield rows, conditions.rows(rows)
 
-    def _draw(self, log_p: Tensor, u: Tensor, allowed: Tensor | None) -> Tensor:
-        """Tokens (B, M) int64 from log-probabilities (B, M, V) and uniforms (B, M)."""
+    def draw(self, log_p: Tensor, u: Tensor, allowed: Tensor | None) -> Tensor:
+        """Tokens (B, M) int64 from log-probabilities (B, M, V), uniforms (B, M) and allowed tokens (B, M, V)."""
         log_p = log_p.double()
-        log_p = log_p.masked_fill(log_p <= FLOOR / 2, -torch.inf)
+        mask = torch.arange(log_p.shape[-1], device=log_p.device) == self.process.mask_id  # ablated models give it some
+        log_p = log_p.masked_fill((log_p <= FLOOR / 2) | mask, -torch.inf)
         if allowed is not None:
             log_p = log_p.masked_fill(~allowed, -torch.inf)
             if torch.isneginf(log_p).all(-1).any():
                 raise InputError(
                     "allowed: a position is left without any token the model can produce; allow one of them"
                 )
-        if self.temperature != 1:
-            log_p = tempered(log_p, self.temperature)
-        if self.nucleus_p != 1:
-            log_p = nucleus(log_p, self.nucleus_p)
-        return inverse_cdf(log_p, u)
+        return inverse_cdf(self.truncation(log_p), u)
 
 
 @dataclass(frozen=True)
-class _Part:
-    """What belongs to the rows the network sees together."""
+class Plan:
+    """When each masked position is revealed; entries of positions that are not masked mean nothing.
 
-    order: Tensor
-    token: Tensor
-    allowed: Tensor | None
-    labels: Tensor | None
+    Attributes:
+        step: Positions of a row with equal step are revealed together, lower steps first, (B, L) int64.
+        time: Time the network is told in that call, in [0, 1], (B, L) float64.
+    """
 
-    def allowed_at(self, rows: Tensor, at: Tensor) -> Tensor | None:
-        """The allowed tokens (B, M, V) of some positions (B, M) of some rows (B,)."""
-        return None if self.allowed is None else self.allowed[rows[:, None], at]
+    step: Tensor
+    time: Tensor
 
 
-class FirstHitting(Sampler):
+class Revealing(Sampler):
+    """A sampler that only reveals, and therefore has a plan. Arguments as of ``Sampler``."""
+
+    @abc.abstractmethod
+    def plan(self, masked: Tensor, u: Tensor) -> Plan:
+        """When to reveal which position.
+
+        Args:
+            masked: Positions to reveal, (B, L) bool.
+            u: m(tau) / m(1) of each position's reveal time tau, uniform in [0, 1), (B, L) float64.
+        """
+
+    def walk(self, x: Tensor, draws: Draws, conditions: Conditions) -> Tensor:
+        """Rows (B, L) with every mask replaced, as planned."""
+        masked = x == self.process.mask_id
+        order, token = (draws.uniform(stream, 0, x.shape[1]).to(x.device) for stream in ("reveal", "token"))
+        plan = self.plan(masked, order)
+        left = plan.step.masked_fill(~masked, DONE)
+        while (rows := (left < DONE).any(-1).nonzero()[:, 0]).numel():
+            now = left[rows].min(-1, keepdim=True)
+            reveal = left[rows] == now.values
+            at, of_rows = positions(reveal), conditions.rows(rows)
+            time = plan.time[rows].gather(1, now.indices)[:, 0]
+            log_p = self.denoiser(x[rows], time, labels=of_rows.labels, at=at)
+            tokens = self.draw(log_p, token[rows].gather(1, at), of_rows.allowed_at(at))
+            x = x.index_put((rows[:, None], at), tokens)
+            left = left.index_put((rows[:, None], at), torch.tensor(DONE, device=left.device))
+            conditions.progress(int(reveal.sum()))
+        return x
+
+
+class FirstHitting(Revealing):
     """One network call for every ``tokens_per_step`` tokens of a row; exact with one, an approximation with more.
 
     Args:
         denoiser: Gives log p(x_0 | x_t).
         tokens_per_step: Positions revealed together, independently of each other given the rest, 1 or more.
-        temperature: As in ``Sampler``.
-        nucleus_p: As in ``Sampler``.
+        truncation: As in ``Sampler``.
         rows_per_call: As in ``Sampler``.
     """
 
@@ -196,11 +217,10 @@ class FirstHitting(Sampler):
         denoiser: Denoiser,
         tokens_per_step: int = 1,
         *,
-        temperature: float = 1.0,
-        nucleus_p: float = 1.0,
+        truncation: Truncation = Truncation(),
         rows_per_call: int | None = None,
     ) -> None:
-        super().__init__(denoiser, temperature=temperature, nucleus_p=nucleus_p, rows_per_call=rows_per_call)
+        super().__init__(denoiser, truncation=truncation, rows_per_call=rows_per_call)
         if tokens_per_step < 1:
             raise InputError(f"tokens_per_step={tokens_per_step}: needs 1 or more")
         self.tokens_per_step = tokens_per_step
@@ -215,7 +235,7 @@ class FirstHitting(Sampler):
         return Plan(step, time.clamp(0, 1))
 
 
-class Ancestral(Sampler):
+class Ancestral(Revealing):
     """At most ``steps`` network calls, one for each interval of an even grid of times in which something is revealed.
 
     Converges to the exact reverse process as ``steps`` grows. At the last step, which ends at t = 0, whatever is masked
@@ -224,8 +244,7 @@ class Ancestral(Sampler):
     Args:
         denoiser: Gives log p(x_0 | x_t).
         steps: Number of intervals, 1 or more.
-        temperature: As in ``Sampler``.
-        nucleus_p: As in ``Sampler``.
+        truncation: As in ``Sampler``.
         rows_per_call: As in ``Sampler``.
     """
 
@@ -234,11 +253,10 @@ class Ancestral(Sampler):
         denoiser: Denoiser,
         steps: int,
         *,
-        temperature: float = 1.0,
-        nucleus_p: float = 1.0,
+        truncation: Truncation = Truncation(),
         rows_per_call: int | None = None,
     ) -> None:
-        super().__init__(denoiser, temperature=temperature, nucleus_p=nucleus_p, rows_per_call=rows_per_call)
+        super().__init__(denoiser, truncation=truncation, rows_per_call=rows_per_call)
         if steps < 1:
             raise InputError(f"steps={steps}: needs 1 or more")
         self.steps = steps
@@ -250,10 +268,6 @@ class Ancestral(Sampler):
         below = torch.searchsorted(edges[1:-1].contiguous(), u * edges[-1], right=True)
         step = self.steps - 1 - below
         return Plan(step, 1 - step / self.steps)
-
-
-SAMPLERS: dict[str, type[Sampler]] = {"first_hitting": FirstHitting, "ancestral": Ancestral}
-"""The samplers a configuration may name."""
 
 
 def inverse_cdf(log_p: Tensor, u: Tensor) -> Tensor:
@@ -271,7 +285,10 @@ def inverse_cdf(log_p: Tensor, u: Tensor) -> Tensor:
     return (cdf <= target[..., None]).sum(-1)
 
 
-def _positions(reveal: Tensor) -> Tensor:
-    """Positions that are True, (B, M) int64, M the most of any row; a row with fewer repeats its first one."""
+def positions(reveal: Tensor) -> Tensor:
+    """Positions that are True, (B, M) int64, M the most of any row; a row with fewer repeats its first one.
+
+    A row with none repeats position 0.
+    """
     at = reveal.to(torch.int8).argsort(dim=-1, descending=True, stable=True)[:, : int(reveal.sum(-1).max())]
     return torch.where(reveal.gather(1, at), at, at[:, :1])

@@ -197,6 +197,123 @@ class Geometric(NoiseSchedule):
         return self.sigma_min * torch.exp(t * math.log(self.sigma_max / self.sigma_min))
 
 
+class Square(NoiseSchedule):
+    """alpha = 1 - (1 - eps) t^2: few masks for long (BD3-LM's ``square``, which has eps = 0).
+
+    Args:
+        eps: Survival probability at t = 1, in [0, 1).
+    """
+
+    def __init__(self, eps: float = 1e-3) -> None:
+        self.eps = _share(eps)
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """(1 - t) (1 + t) + eps t^2."""
+        return (1 - t) * (1 + t) + self.eps * t**2
+
+    def move_chance(self, t: Tensor) -> Tensor:
+        """(1 - eps) t^2."""
+        return (1 - self.eps) * t**2
+
+    def dalpha(self, t: Tensor) -> Tensor:
+        """-2 (1 - eps) t."""
+        return -2 * (1 - self.eps) * t
+
+    def inverse(self, alpha: Tensor) -> Tensor:
+        """sqrt((1 - alpha) / (1 - eps))."""
+        return torch.sqrt((1 - alpha) / (1 - self.eps))
+
+
+class SquareRoot(NoiseSchedule):
+    """alpha = 1 - (1 - eps) sqrt(t): many masks early (BD3-LM's ``square_root``, which has eps = 0).
+
+    Args:
+        eps: Survival probability at t = 1, in [0, 1).
+    """
+
+    def __init__(self, eps: float = 1e-3) -> None:
+        self.eps = _share(eps)
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """1 - sqrt(t), written (1 - t) / (1 + sqrt(t)), plus eps sqrt(t)."""
+        root = torch.sqrt(t)
+        return (1 - t) / (1 + root) + self.eps * root
+
+    def move_chance(self, t: Tensor) -> Tensor:
+        """(1 - eps) sqrt(t)."""
+        return (1 - self.eps) * torch.sqrt(t)
+
+    def dalpha(self, t: Tensor) -> Tensor:
+        """-(1 - eps) / (2 sqrt(t)); minus infinity at t = 0."""
+        return -(1 - self.eps) / (2 * torch.sqrt(t))
+
+    def inverse(self, alpha: Tensor) -> Tensor:
+        """((1 - alpha) / (1 - eps))^2."""
+        return ((1 - alpha) / (1 - self.eps)) ** 2
+
+
+class Log(NoiseSchedule):
+    """alpha = 1 - (1 - eps) log2(1 + t): a little faster at the beginning (BD3-LM's ``log``, which has eps = 0).
+
+    Args:
+        eps: Survival probability at t = 1, in [0, 1).
+    """
+
+    def __init__(self, eps: float = 1e-3) -> None:
+        self.eps = _share(eps)
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """1 - log2(1 + t), written -log1p((t - 1) / 2) / log 2, plus eps log2(1 + t)."""
+        return (self.eps * torch.log1p(t) - torch.log1p((t - 1) / 2)) / math.log(2)
+
+    def move_chance(self, t: Tensor) -> Tensor:
+        """(1 - eps) log2(1 + t)."""
+        return (1 - self.eps) * torch.log1p(t) / math.log(2)
+
+    def dalpha(self, t: Tensor) -> Tensor:
+        """-(1 - eps) / ((1 + t) log 2)."""
+        return -(1 - self.eps) / ((1 + t) * math.log(2))
+
+    def inverse(self, alpha: Tensor) -> Tensor:
+        """2^((1 - alpha) / (1 - eps)) - 1."""
+        return torch.expm1((1 - alpha) / (1 - self.eps) * math.log(2))
+
+
+class LogUniform(NoiseSchedule):
+    """1 - alpha grows geometrically from m_0 to m_1, so the weight is the constant log(m_1 / m_0).
+
+    The clock that MDLM's ``change_of_variables`` puts in place of t: all move chances of equal logarithmic size are
+    equally likely.
+
+    Args:
+        sigma_min: Total noise at t = 0 in nats, above 0: m_0 = 1 - exp(-sigma_min).
+        sigma_max: Total noise at t = 1 in nats: m_1 = 1 - exp(-sigma_max).
+    """
+
+    def __init__(self, sigma_min: float = 1e-3, sigma_max: float = -math.log(1e-3)) -> None:
+        self.sigma_min, self.sigma_max = _rising(sigma_min, sigma_max)
+        self._low, self._high = math.log(-math.expm1(-sigma_min)), math.log(-math.expm1(-sigma_max))
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """-expm1(log m_0 + t log(m_1 / m_0))."""
+        return -torch.expm1(self._log_move_chance(t))
+
+    def move_chance(self, t: Tensor) -> Tensor:
+        """m_0^(1 - t) m_1^t."""
+        return torch.exp(self._log_move_chance(t))
+
+    def dalpha(self, t: Tensor) -> Tensor:
+        """-log(m_1 / m_0) (1 - alpha)."""
+        return -(self._high - self._low) * self.move_chance(t)
+
+    def inverse(self, alpha: Tensor) -> Tensor:
+        """(log(1 - alpha) - log m_0) / log(m_1 / m_0)."""
+        return (torch.log1p(-alpha) - self._low) / (self._high - self._low)
+
+    def _log_move_chance(self, t: Tensor) -> Tensor:
+        return self._low + t * (self._high - self._low)
+
+
 def _share(eps: float) -> float:
     if not 0 <= eps < 1:
         raise InputError(f"eps={eps}: is a probability; 0 or more and less than 1 would work")
@@ -218,5 +335,9 @@ SCHEDULES: dict[str, type[NoiseSchedule]] = {
     "cosine_squared": CosineSquared,
     "linear": Linear,
     "geometric": Geometric,
+    "square": Square,
+    "square_root": SquareRoot,
+    "log": Log,
+    "log_uniform": LogUniform,
 }
 """The schedules a configuration may name."""

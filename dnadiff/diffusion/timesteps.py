@@ -22,6 +22,16 @@ def draw_times(draws: Draws, eps: float) -> Tensor:
     return eps + (1 - eps) * draws.stratified("time")
 
 
+def draw_log_uniform(draws: Draws, low: float, high: float) -> Tensor:
+    """Move chances in [low, high), (B,) float64, their logarithms evenly spread over consecutive samples."""
+    return low * (high / low) ** draws.stratified("time")
+
+
+def draw_steps(draws: Draws, n: int) -> Tensor:
+    """Steps of a grid of n, (B,) int64, uniform on 1..n and evenly spread over consecutive samples."""
+    return 1 + (draws.stratified("time") * n).long().clamp(max=n - 1)
+
+
 def draw_counts(draws: Draws, n: Tensor) -> Tensor:
     """How many tokens of each row to mask, (B,) int64, uniform on 1..n; 0 where n is 0.
 

@@ -4,10 +4,41 @@ All act on log-probabilities (..., V) in nats and return normalised ones in floa
 of them makes a sampler draw from something else than the model's p(x): less diverse, often more plausible.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from dnadiff.errors import InputError
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """What is done to a distribution before a token is drawn: temperature, then top-k, then nucleus.
+
+    Attributes:
+        temperature: Above 0; 1 leaves the model's distribution alone.
+        nucleus_p: In (0, 1]; 1 cuts nothing off.
+        top_k: 1 or more; None cuts nothing off.
+
+    Raises:
+        InputError: A value is out of its range.
+    """
+
+    temperature: float = 1.0
+    nucleus_p: float = 1.0
+    top_k: int | None = None
+
+    def __post_init__(self) -> None:
+        self(torch.zeros(2, dtype=torch.float64))  # every step checks its own number
+
+    def __call__(self, log_p: Tensor) -> Tensor:
+        """Log-probabilities (..., V) after all three; as they are where nothing is asked for."""
+        if self.temperature != 1:
+            log_p = tempered(log_p, self.temperature)
+        if self.top_k is not None:
+            log_p = top_k(log_p, self.top_k)
+        return log_p if self.nucleus_p == 1 else nucleus(log_p, self.nucleus_p)
 
 
 def tempered(log_p: Tensor, temperature: float) -> Tensor:

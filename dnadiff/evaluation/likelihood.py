@@ -79,19 +79,17 @@ def score(
     strand: str = "+",
     device: torch.device | str = "cpu",
 ) -> Scores:
-    """What the model pays for each window.
+    """What the model pays for each window that has a base to score.
 
     Args:
         denoiser: The model, in evaluation mode.
         objective: The bound.
-        batches: Windows: tokens (B, L) int64, valid and given (B, L) bool, item_ids (B,) int64.
+        batches: Windows: tokens (B, L) int64, valid and given (B, L) bool, item_ids (B,) int64 and,
+            for models with classes, labels (B,) int64.
         seed: Of the draws.
         samples: Draws a window.
         strand: Part of the address of the draws, so that the two strands of a window have draws of their own.
         device: Where the model is.
-
-    Raises:
-        InputError: No window has a base to score.
     """
     ids, bits, counts = [], [], []
     for window in batches:
@@ -106,7 +104,7 @@ def score(
         ids.append(np.asarray(window["item_ids"]))
         bits.append(np.stack(columns, axis=1))
         counts.append(loss.valid.sum(-1).cpu().numpy())
-    return _gathered(ids, bits, counts)
+    return _scored(ids, bits, counts, samples)
 
 
 def floor_scores(
@@ -122,9 +120,6 @@ def floor_scores(
         batches: The windows of :func:`score`.
         tokenizer: Says which ids are A, C, G and T; every other token is not scored.
         orders: None for all the chain has.
-
-    Raises:
-        InputError: No window has a base to score.
     """
     codes_of = np.full(tokenizer.vocab_size, 4, dtype=np.uint8)
     codes_of[list(tokenizer.base_ids)] = range(4)
@@ -138,7 +133,7 @@ def floor_scores(
         counts.append(known.sum(1))
         for order in wanted:
             bits[order].append(chain.bits(codes, known, order=order).sum(1, keepdims=True))
-    return {order: _gathered(ids, bits[order], counts) for order in wanted}
+    return {order: _scored(ids, bits[order], counts, 1) for order in wanted}
 
 
 def reverse_complement(window: WindowBatch, tokenizer: NucleotideTokenizer) -> dict[str, np.ndarray]:
@@ -146,7 +141,20 @@ def reverse_complement(window: WindowBatch, tokenizer: NucleotideTokenizer) -> d
     first = int(window["given"][:, 0].all())
     turned = {name: _turned(np.asarray(window[name]), first) for name in ("tokens", "valid", "given", "weight")}
     turned["tokens"][:, first:] = tokenizer.complement(turned["tokens"][:, first:])
-    return turned | {"item_ids": window["item_ids"]}
+    return turned | {name: window[name] for name in ("item_ids", "labels") if name in window}
+
+
+def joined(parts: Sequence[Scores]) -> Scores:
+    """The scores of all parts in the order of their windows; a window that several parts scored counts once.
+
+    Raises:
+        InputError: No window has a base to score.
+    """
+    ids, first = np.unique(np.concatenate([part.item_ids for part in parts]), return_index=True)
+    if not len(ids):
+        raise InputError("windows to score: found no base; windows with A, C, G or T would work")
+    bits, counts = (np.concatenate([getattr(part, name) for part in parts])[first] for name in ("bits", "counts"))
+    return Scores(ids, bits, counts)
 
 
 def average(one: Scores, other: Scores) -> Scores:
@@ -175,14 +183,14 @@ def chosen_floors(floors: Mapping[int, Scores]) -> dict[str, Scores]:
     return named
 
 
-def summarise(model: Scores, floors: Mapping[str, Scores]) -> list[dict]:
-    """One row for the model and one a floor, in plain JSON values.
+def summarise(model: Scores, floors: Mapping[str, Scores], *, exact: bool = False) -> list[dict]:
+    """One row for the model, which says whether it is a bound, and one a floor, in plain JSON values.
 
     Keys: name, bits_per_base, standard_error, monte_carlo_error (None with one draw), nats_per_base, perplexity,
     windows, bases; floors also difference (model minus floor: negative when the model is better) and
     difference_error, paired.
     """
-    rows = [_row("model (bound)", model)]
+    rows = [_row("model (exact)" if exact else "model (bound)", model)]
     for name, floor in floors.items():
         gap, error = difference(model, floor)
         rows.append(_row(name, floor) | {"difference": gap, "difference_error": _finite(error)})
@@ -210,15 +218,16 @@ def _turned(values: np.ndarray, first: int) -> np.ndarray:
 def _as_batch(window: WindowBatch, device: torch.device | str) -> Batch:
     tokens, valid, given = (torch.as_tensor(window[name], device=device) for name in ("tokens", "valid", "given"))
     shown = valid | given
-    return Batch(tokens, valid, given if given.any() else None, None if shown.all() else shown)
+    labels = torch.as_tensor(window["labels"], device=device) if "labels" in window else None
+    return Batch(tokens, valid, given if given.any() else None, None if shown.all() else shown, labels)
 
 
-def _gathered(ids: list[np.ndarray], bits: list[np.ndarray], counts: list[np.ndarray]) -> Scores:
+def _scored(ids: list[np.ndarray], bits: list[np.ndarray], counts: list[np.ndarray], draws: int) -> Scores:
     """The windows of all batches that have a base to score."""
-    if not ids or not sum(int(c.sum()) for c in counts):
-        raise InputError("windows to score: found no base; windows with A, C, G or T would work")
-    some = np.concatenate(counts) > 0
-    return Scores(np.concatenate(ids)[some], np.concatenate(bits)[some], np.concatenate(counts)[some])
+    none = np.empty(0, dtype=np.int64)
+    all_ids, all_counts = np.concatenate([none, *ids]), np.concatenate([none, *counts])
+    some = all_counts > 0
+    return Scores(all_ids[some], np.concatenate([np.empty((0, draws)), *bits])[some], all_counts[some])
 
 
 def _standard_error(residuals: np.ndarray) -> float:

@@ -15,9 +15,18 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from dnadiff.errors import InputError
-from dnadiff.models.attention import BACKENDS, Full, Pattern, attend
+from dnadiff.models.attention import BACKENDS, Attention, Full, Pattern, look
 from dnadiff.models.cache import KVCache
-from dnadiff.models.layers import Embedding, LayerNorm, SigmaEmbedding, modulate, rotary_angles, rotate
+from dnadiff.models.layers import (
+    Embedding,
+    LayerNorm,
+    SigmaEmbedding,
+    modulate,
+    pick,
+    pick_condition,
+    rotary_angles,
+    rotate,
+)
 
 Rotary = tuple[Tensor, Tensor]
 
@@ -37,31 +46,44 @@ class Block(nn.Module):
             self.adaLN_modulation = _zero_linear(cond_dim, 6 * width)
 
     def forward(
-        self, x: Tensor, c: Tensor | None, rotary: Rotary, pattern: Pattern, valid: Tensor | None,
-        cache: KVCache | None, layer: int, backend: str,
+        self, x: Tensor, c: Tensor | None, rotary: Rotary, attention: Attention,
+        cache: KVCache | None, layer: int, at: Tensor | slice | None,
     ) -> Tensor:  # fmt: skip
-        """x (B, N, D) after attention and MLP; ``c`` is the conditioning, (B, 1 | N, C) or None."""
+        """The tokens ``at`` (None: all) of x (B, N, D) after attention and MLP; all of x gives keys and values.
+
+        ``c`` is the conditioning, (B, 1 | N, C) or None.
+        """
         if c is None:
-            x = x + self._drop(self._attention(self.norm1(x), rotary, pattern, valid, cache, layer, backend))
+            h = self._attention(self.norm1(x), rotary, attention, cache, layer, at)
+            x = pick(x, at) + self._drop(h)
             return x + self._drop(self.mlp(self.norm2(x)))
-        shift_msa, scale_msa, gate_msa, shift_mlp, scale_mlp, gate_mlp = self.adaLN_modulation(c).chunk(6, dim=-1)
+        modulation = self.adaLN_modulation(c)
+        shift_msa, scale_msa = modulation.chunk(6, dim=-1)[:2]
+        gate_msa, shift_mlp, scale_mlp, gate_mlp = pick_condition(modulation, at).chunk(6, dim=-1)[2:]
         h = modulate(self.norm1(x), shift_msa, scale_msa)
-        x = x + gate_msa * self._drop(self._attention(h, rotary, pattern, valid, cache, layer, backend))
+        x = pick(x, at) + gate_msa * self._drop(self._attention(h, rotary, attention, cache, layer, at))
         h = modulate(self.norm2(x), shift_mlp, scale_mlp)
         return x + gate_mlp * self._drop(self.mlp(h))
 
     def _attention(
-        self, h: Tensor, rotary: Rotary, pattern: Pattern, valid: Tensor | None,
-        cache: KVCache | None, layer: int, backend: str,
+        self, h: Tensor, rotary: Rotary, attention: Attention,
+        cache: KVCache | None, layer: int, at: Tensor | slice | None,
     ) -> Tensor:  # fmt: skip
-        q, k, v = rearrange(self.attn_qkv(h), "b n (three h k) -> three b n h k", three=3, h=self.n_heads)
-        q, k, v = (y.transpose(1, 2) for y in (rotate(q, *rotary), rotate(k, *rotary), v))
-        past = 0
+        q, k, v = self._qkv(h, at)
+        q, k, v = (y.transpose(1, 2) for y in (rotate(q, *_angles(rotary, at)), rotate(k, *rotary), v))
         if cache is not None:
-            past = cache.length
             k, v = cache.extend(layer, k, v)
-        out = attend(q, k, v, pattern=pattern, valid=valid, past=past, backend=backend)
-        return self.attn_out(rearrange(out, "b h n k -> b n (h k)"))
+        return self.attn_out(rearrange(attention(q, k, v), "b h n k -> b n (h k)"))
+
+    def _qkv(self, h: Tensor, at: Tensor | slice | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, M, H, K) of the tokens ``at``, keys and values (B, N, H, K) of all."""
+        if at is None:
+            q, k, v = rearrange(self.attn_qkv(h), "b n (three h k) -> three b n h k", three=3, h=self.n_heads)
+            return q, k, v
+        of_q, of_kv = self.attn_qkv.weight.split([h.shape[-1], 2 * h.shape[-1]])
+        q = rearrange(F.linear(pick(h, at), of_q), "b n (h k) -> b n h k", h=self.n_heads)
+        k, v = rearrange(F.linear(h, of_kv), "b n (two h k) -> two b n h k", two=2, h=self.n_heads)
+        return q, k, v
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout) if self.training and self.dropout > 0 else x
@@ -142,25 +164,22 @@ class DiT(nn.Module):
             tokens: Token ids, (B, N); for ``BlockDiffusion`` [x_t ; x_0], (B, 2L).
             sigma: Noise level, (B,) or one a token (B, N).
             pattern: Who sees whom.
-            valid: Keys that may be seen, (B, N) bool (with a cache: of prefix and tokens); None: all, as upstream.
+            valid: Keys that may be seen, (B, N) bool (with a cache: of what it remembers, and the tokens); None: all,
+                as upstream.
             labels: Class of each row, (B,); None with a label-conditioned model means "none".
             cache: Keys and values of a finished prefix; the tokens continue it.
-            at: Positions whose logits are wanted, (B, M) int64; None: all.
+            at: Tokens whose logits are wanted, (B, M) int64, or a slice of step 1, the same of every row; None: all.
         """
         c = self._condition(sigma, labels, len(tokens))
-        x = self._run(tokens, c, pattern, valid, cache)
-        if at is not None:
-            x = x.gather(1, at[..., None].expand(-1, -1, x.shape[-1]))
-            if c is not None and c.shape[1] > 1:
-                c = c.gather(1, at[..., None].expand(-1, -1, c.shape[-1]))
-        return self.output_layer(x, c)
+        x = self._run(tokens, c, pattern, valid, cache, at)
+        return self.output_layer(x, c if c is None else pick_condition(c, at))
 
     def features(
         self, tokens: Tensor, sigma: Tensor, *, pattern: Pattern = Full(), valid: Tensor | None = None,
         labels: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """Hidden states after the last block and the final norm, (B, N, D): what heads and probes read."""
-        x = self._run(tokens, self._condition(sigma, labels, len(tokens)), pattern, valid, None)
+        x = self._run(tokens, self._condition(sigma, labels, len(tokens)), pattern, valid, None, None)
         return self.output_layer.norm_final(x)
 
     def _condition(self, sigma: Tensor, labels: Tensor | None, batch: int) -> Tensor | None:
@@ -176,19 +195,30 @@ class DiT(nn.Module):
         return F.silu(c)
 
     def _run(
-        self, tokens: Tensor, c: Tensor | None, pattern: Pattern, valid: Tensor | None, cache: KVCache | None
-    ) -> Tensor:
-        past = 0 if cache is None else cache.length
-        positions = pattern.positions(past + tokens.shape[1], tokens.device)[past:]
+        self, tokens: Tensor, c: Tensor | None, pattern: Pattern, valid: Tensor | None,
+        cache: KVCache | None, at: Tensor | slice | None,
+    ) -> Tensor:  # fmt: skip
+        past, forgotten = (0, 0) if cache is None else (cache.length, cache.forgotten)
+        n = past + tokens.shape[1]
         x = self.vocab_embed(tokens)
         if self.stem is not None:
             if pattern != Full():
                 raise InputError(f"a model with a stem sees both sides of a position; it cannot honour {pattern}")
             x = x + F.gelu(self.stem(x.transpose(1, 2)).transpose(1, 2), approximate="tanh")
-        rotary = rotary_angles(positions, self.head_width)
-        for layer, block in enumerate(self.blocks):
-            x = block(x, c, rotary, pattern, valid, cache, layer, self.attention)
-        return x
+        rotary = rotary_angles(pattern.positions(n, tokens.device, past), self.head_width)
+        seen = {"past": past, "forgotten": forgotten, "valid": valid, "device": x.device, "backend": self.attention}
+        attention = look(pattern, n, **seen)
+        for layer, block in enumerate(self.blocks[:-1]):
+            x = block(x, c, rotary, attention, cache, layer, None)
+        last, layer = self.blocks[-1], len(self.blocks) - 1
+        if at is None or self.attention == "flash":  # flash-attn masks nothing but what lies behind the last query
+            return pick(last(x, c, rotary, attention, cache, layer, None), at)
+        return last(x, c, rotary, look(pattern, n, at=at, **seen), cache, layer, at)
+
+
+def _angles(rotary: Rotary, at: Tensor | slice | None) -> Rotary:
+    """Those of the tokens ``at``: (M, K/2), or (B, M, K/2)."""
+    return rotary if at is None else (rotary[0][at], rotary[1][at])
 
 
 def _zero_linear(n_in: int, n_out: int) -> nn.Linear:

@@ -25,10 +25,22 @@ def rotary_angles(positions: Tensor, head_width: int) -> tuple[Tensor, Tensor]:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """x (B, N, H, K) with its halves rotated against each other (GPT-NeoX layout)."""
+    """x (B, N, H, K) with its halves rotated against each other (GPT-NeoX layout); angles (N, K/2) or (B, N, K/2)."""
     a, b = x.chunk(2, dim=-1)
-    cos, sin = cos[:, None, :].to(x.dtype), sin[:, None, :].to(x.dtype)
+    cos, sin = cos[..., None, :].to(x.dtype), sin[..., None, :].to(x.dtype)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+
+def pick(x: Tensor, at: Tensor | slice | None) -> Tensor:
+    """The tokens ``at`` of x (B, N, D): (B, M, D) for positions (B, M), a slice of the tokens, or all for None."""
+    if at is None:
+        return x
+    return x[:, at] if isinstance(at, slice) else x.gather(1, at[..., None].expand(-1, -1, x.shape[-1]))
+
+
+def pick_condition(c: Tensor, at: Tensor | slice | None) -> Tensor:
+    """The conditioning (B, 1 | N, C) of the tokens ``at``; one that all tokens share stays (B, 1, C)."""
+    return c if c.shape[1] == 1 else pick(c, at)
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

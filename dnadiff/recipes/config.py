@@ -1,9 +1,12 @@
-"""``dna-diff config``: which presets there are, and what some settings amount to."""
+"""``dna-diff config``: which presets there are, what some settings amount to, what upstream's are called here."""
 
+import shlex
+import sys
 from pathlib import Path
 
 from dnadiff.config import compose, groups, to_json
 from dnadiff.errors import InputError, did_you_mean
+from dnadiff.upstream_keys import translate
 
 
 def ls(group: str | None = None) -> None:
@@ -30,6 +33,22 @@ def show(overrides: list[str]) -> None:
     import yaml
 
     print(yaml.safe_dump(to_json(compose(overrides)), sort_keys=False, default_flow_style=None), end="")
+
+
+def translated(command: list[str], *, quiet: bool = False) -> None:
+    """Prints the ``dna-diff train`` command that a training command of MDLM or BD3-LM amounts to, and notes.
+
+    Raises:
+        InputError: A key of it has no counterpart.
+    """
+    if not command:
+        raise InputError(
+            "config translate: no command; dna-diff config translate 'python main.py model=small ...' works"
+        )
+    words, notes = translate(command)
+    print(shlex.join(["dna-diff", "train", *words]))
+    for note in [] if quiet else notes:
+        print(f"left out     {note}", file=sys.stderr)
 
 
 def description(preset: Path) -> str:

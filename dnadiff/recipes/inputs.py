@@ -1,7 +1,10 @@
 """From the data keys of a configuration to a split genome and its windows: what train and evaluate must agree on."""
 
+from dataclasses import replace
+
 from dnadiff.data.genome import Store
 from dnadiff.data.intervals import Interval, read_bed
+from dnadiff.data.labels import classes_of
 from dnadiff.data.splits import Split, make_split
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.data.windows import WindowDataset
@@ -31,6 +34,18 @@ def split_of(data: DataConfig, store: Store, length: int) -> Split:
     )
 
 
+def with_classes(config: Config, store: Store) -> Config:
+    """The configuration with the names of the classes filled in, if it asks for classes.
+
+    Raises:
+        InputError: A record has no class, or all have the same.
+    """
+    if config.data.label is None:
+        return config
+    names, _ = classes_of(store, config.data.label, config.data.classes)
+    return replace(config, data=replace(config.data, classes=list(names)))
+
+
 def training_windows(config: Config, store: Store, intervals: tuple[Interval, ...], seed: int) -> WindowDataset:
     """Windows to train on: shuffled, on both strands, with the configured weight of repeats."""
     return _windows(
@@ -48,7 +63,8 @@ def _windows(
     config: Config, store: Store, intervals: tuple[Interval, ...], seed: int, **options: object
 ) -> WindowDataset:
     data = config.data
+    labels = classes_of(store, data.label, data.classes)[1] if data.label else None
     return WindowDataset(
         store, intervals, NucleotideTokenizer(), config.model.length, seed=seed, n_policy=data.n_policy,
-        min_valid=data.min_valid, **options,
+        min_valid=data.min_valid, bos=data.bos, labels=labels, **options,
     )  # fmt: skip

@@ -9,6 +9,7 @@ from dnadiff.checkpoints.folder import load, load_tokenizer, model_folder, model
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.diffusion import Denoiser
 from dnadiff.errors import InputError, printable
+from dnadiff.training import ranks
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 """Types the network may compute in."""
@@ -23,7 +24,9 @@ class Model:
         tokenizer: Of nucleotides.
         window: Bases of a training window.
         bos: Whether a sequence begins with [BOS].
+        block_size: Tokens of a block it was trained on; None for a model of whole sequences.
         name: What the FASTA description says of it.
+        classes: Names of the classes it was trained with, if any.
     """
 
     denoiser: Denoiser
@@ -31,10 +34,12 @@ class Model:
     window: int
     bos: bool
     name: str
+    block_size: int | None = None
+    classes: tuple[str, ...] = ()
 
 
 def open_model(run: str | Path) -> Model:
-    """The model of a run folder or a model folder, on the GPU if there is one.
+    """The model of a run folder or a model folder, on this process's GPU if there is one.
 
     Raises:
         InputError: There is none, or its tokens are no nucleotides.
@@ -42,8 +47,8 @@ def open_model(run: str | Path) -> Model:
     denoiser, tokenizer, spec = load(run), load_tokenizer(run), read_spec(run)
     if not isinstance(tokenizer, NucleotideTokenizer):
         raise InputError(f"{model_folder(run)}: has a tokenizer of {tokenizer.name}; one of nucleotides would work")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     step = read_provenance(run).get("step", "unknown")
     bos = bool(spec.get("bos", False))
     name = f"step={printable(str(step))} model={model_hash(run)[:8]}"
-    return Model(denoiser.to(device), tokenizer, int(spec["length"]) - bos, bos, name)
+    window, classes = int(spec["length"]) - bos, tuple(spec.get("classes", ()))
+    return Model(denoiser.to(ranks.device()), tokenizer, window, bos, name, spec.get("block_size"), classes)

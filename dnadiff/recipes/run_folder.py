@@ -31,9 +31,10 @@ from dnadiff.schema import Config
 if TYPE_CHECKING:
     from dnadiff.recipes.training_plan import Plan
 
-EXTENDS = ("train.steps", "train.minutes")
-"""The settings that may change when a run is resumed."""
+EXTENDS = ("train.steps", "train.minutes", "train.parallel")
+"""The settings that may change when a run is resumed: its end, and how its processes share the work."""
 
+_RUN = "a run folder written by dna-diff train would work"
 _AS_WRITTEN = "the file as the run wrote it would work"
 CONFIG, PROVENANCE, SPLIT, BASELINE = "config.json", "provenance.json", "split.json", "baseline.npz"
 
@@ -58,12 +59,45 @@ def free_folder(out: str | None, genome: str) -> Path:
     return folder
 
 
+def run_config(run: str | Path) -> Config:
+    """What a run was asked for.
+
+    Raises:
+        InputError: The folder is no run.
+    """
+    path = Path(run) / CONFIG
+    if (Path(run) / "model.safetensors").is_file():
+        raise InputError(f"{run}: is a model folder, which has no genome or split; the run folder above it would work")
+    values = read_json(path, _RUN)
+    try:
+        config = from_json(values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    if not config.data.path:
+        raise InputError(f"{path}: names no genome (data.path); {_RUN}")
+    return config
+
+
+def run_split(run: str | Path) -> Split:
+    """The intervals a run trains, validates and tests on.
+
+    Raises:
+        InputError: The folder is no run.
+    """
+    path = Path(run) / SPLIT
+    values = read_json(path, _RUN)
+    try:
+        return Split.from_json(values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
 def extended(config: Config, overrides: list[str]) -> Config:
     """The configuration of a run with another end.
 
     Args:
         config: What the run was asked for.
-        overrides: ``train.steps=N`` or ``train.minutes=X``.
+        overrides: ``train.steps=N``, ``train.minutes=X`` or ``train.parallel=NAME``.
 
     Raises:
         InputError: Another key, or a value that cannot be used.
@@ -72,9 +106,9 @@ def extended(config: Config, overrides: list[str]) -> Config:
     for override in overrides:
         key, _, text = override.partition("=")
         if key not in EXTENDS:
-            raise InputError(f"{override}: a resumed run keeps its settings; only {' and '.join(EXTENDS)} may change")
+            raise InputError(f"{override}: a resumed run keeps its settings; only {', '.join(EXTENDS)} may change")
         try:
-            values["train"][key.removeprefix("train.")] = json.loads(text)
+            values["train"][key.removeprefix("train.")] = text if key == "train.parallel" else json.loads(text)
         except ValueError as error:
             raise InputError(f"{override}: expected a number or null") from error
     return from_json(values)

@@ -1,6 +1,8 @@
 """``dna-diff sample``: sequences from a trained model, as FASTA.
 
-Sequence i of a seed is the same whatever the batch and however many are asked for; on a CPU in fp32 to the last bit.
+Sequence i of a seed is the same whatever the batch, the shard and however many are asked for; on a CPU in fp32 to the
+last bit. So a shard is a range of numbers, the shards of some sequences one after the other are the file of one
+process, and a killed process goes on behind the last sequence that is on the disk.
 """
 
 import secrets
@@ -8,20 +10,23 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from dnadiff.checkpoints.folder import model_hash
-from dnadiff.checkpoints.provenance import provenance, write_provenance
-from dnadiff.data import atomic
-from dnadiff.data.fasta_writer import FastaWriter
+from dnadiff.checkpoints.provenance import provenance
+from dnadiff.data.fasta_writer import FastaWriter, fasta_record
 from dnadiff.diffusion import Sampler
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.random import Draws
+from dnadiff.recipes.fasta_output import earlier_seed, fasta_file, finished, write_fasta
 from dnadiff.recipes.model import DTYPES, Model, open_model
-from dnadiff.recipes.walk import EXACT, Walk, sampler_of
+from dnadiff.recipes.shards import WHOLE, Shard, check_seed
+from dnadiff.recipes.walk import EXACT, Walk, conditioned, sampler_for, settled
+from dnadiff.training import ranks
 
 FARTHEST = 64  # times the training window; beyond it the distances within a sequence mean nothing to the model
 
@@ -36,46 +41,71 @@ def sample(
     batch_size: int = 64,
     dtype: str = "fp32",
     seed: int | None = None,
+    shard: Shard = WHOLE,
+    resume: bool = False,
     quiet: bool = False,
     argv: list[str] | None = None,
 ) -> None:
     """Writes ``n`` sequences as FASTA and, beside a file, how they came about (``OUT.provenance.json``).
 
+    A file grows under the name ``OUT.partial`` and gets its own name when it is whole. Processes that ``torchrun``
+    started each write a partial file of their own, and the last one to finish puts them together.
+
     Args:
         run: Run folder or model folder.
         out: FASTA file to write, which must not exist, or ``-`` for standard output; ``.gz`` compresses.
-        n: Number of sequences.
+        n: Number of sequences, over all shards.
         length: Bases of each; None is the training window.
         walk: The sampler and its settings.
         batch_size: Sequences at once; changes no sequence.
         dtype: ``fp32`` or ``bf16``, of the network; tokens are drawn in float64.
-        seed: None draws one, which is printed and recorded.
+        seed: None draws one, which is printed and recorded, or takes that of the file that is resumed.
+        shard: Which of the sequences to write.
+        resume: Go on behind what is in ``OUT.partial``, and leave an ``out`` alone that this very work has finished.
         quiet: Print errors only.
         argv: The command line, for the provenance.
 
     Raises:
         InputError: There is no such model, a setting is impossible, or the output cannot be written.
+        ResourceError: The disk is full; what was finished is kept.
     """
+    quiet = quiet or ranks.rank() != 0
     _check(n=n, batch_size=batch_size, dtype=dtype)
-    atomic.check_file(out)
-    model = open_model(run)
+    check_seed(seed, shard)
+    file = fasta_file(out, resume)
+    model = conditioned(open_model(run), walk)
     length = model.window if length is None else length
     most = FARTHEST * model.window
-    if not 1 <= length <= most:
+    if length < 1 or (length > most and model.block_size is None):
         raise InputError(f"--length {length}: the model read {model.window} bases at a time; 1 to {most} would work")
-    seed = secrets.randbits(32) if seed is None else seed
-    sampler = sampler_of(model.denoiser, walk, length)
+    if seed is None:
+        earlier = earlier_seed(file) if file and resume else None
+        seed = secrets.randbits(32) if earlier is None else earlier
+    walk = settled(walk, model.denoiser)
+    sampler = sampler_for(model, walk, length)
+    items = shard.take(range(n), "sequences")
+    settings = {"n": n, "length": length, **asdict(walk), "dtype": dtype, "seed": seed, "shard": str(shard)}
+    settings |= {"model": model_hash(run)}
+    if file and finished(file, settings):
+        _tell(f"finished     {file} is there, with these settings: nothing to do", quiet)
+        return
+    _tell(f"sample       {length:,} bases each, seed {seed}, {model.name}", quiet)
+    if length > model.window and walk.stride is None and model.block_size is None:
+        note = f"{length:,} bases are more than the {model.window:,} the model was trained on; --stride slides a window"
+        _tell(f"note         {note}", quiet)
     model.denoiser.backbone.to(DTYPES[dtype])
-    with FastaWriter(out) as fasta, _progress(n * length, quiet) as progress:
-        _say(model, length, seed, quiet)
-        for start in range(0, n, batch_size):
-            items = range(start, min(start + batch_size, n))
-            for item, sequence in zip(items, _batch(model, sampler, seed, items, length, progress), strict=True):
-                fasta.write(f"synthetic_{item + 1}", sequence, f"seed={seed} {model.name}")
-    if not atomic.is_stream(out):
-        facts = provenance(argv or [], seed, {str(run): model_hash(run)})
-        more = {"n": n, "length": length, **asdict(walk), "dtype": dtype, "screening": "none"}
-        write_provenance(Path(out), facts | more)
+    records = partial(_records, model, sampler, seed, length, batch_size, quiet)
+    if file is None:
+        with FastaWriter(out) as fasta:
+            for batch in records(items):
+                fasta.put(b"".join(batch))
+    else:
+        facts = provenance(argv or [], seed, {str(run): model_hash(run)}) | settings | {"screening": "none"}
+        try:
+            write_fasta(file, items, records, settings, facts, resume)
+        except KeyboardInterrupt:
+            _tell("stopped      the same command with --resume goes on where it was", quiet)
+            raise
 
 
 def _check(*, n: int, batch_size: int, dtype: str) -> None:
@@ -86,7 +116,21 @@ def _check(*, n: int, batch_size: int, dtype: str) -> None:
         raise InputError(f"--dtype {dtype}: {did_you_mean(dtype, DTYPES)}")
 
 
-def _batch(
+def _records(
+    model: Model, sampler: Sampler, seed: int, length: int, batch_size: int, quiet: bool, items: range
+) -> Iterator[list[bytes]]:
+    """The records of these numbers, batch after batch, with a progress bar."""
+    with progress_bar(len(items) * length, quiet) as progress:
+        for start in range(0, len(items), batch_size):
+            batch = items[start : start + batch_size]
+            sequences = _sequences(model, sampler, seed, batch, length, progress)
+            yield [
+                fasta_record(f"synthetic_{item + 1}", sequence, f"seed={seed} {model.name}")
+                for item, sequence in zip(batch, sequences, strict=True)
+            ]
+
+
+def _sequences(
     model: Model, sampler: Sampler, seed: int, items: range, length: int, progress: Callable[[int], None]
 ) -> list[str]:
     """The sequences of these numbers, each of ``length`` bases."""
@@ -100,17 +144,13 @@ def _batch(
     return [model.tokenizer.decode(row) for row in tokens.cpu().numpy()]
 
 
-def _say(model: Model, length: int, seed: int, quiet: bool) -> None:
-    if quiet:
-        return
-    print(f"sample       {length:,} bases each, seed {seed}, {model.name}", file=sys.stderr)
-    if length > model.window:
-        note = f"{length:,} bases are more than the {model.window:,} the model was trained on"
-        print(f"note         {note}", file=sys.stderr)
+def _tell(text: str, quiet: bool) -> None:
+    if not quiet:
+        print(text, file=sys.stderr)
 
 
 @contextmanager
-def _progress(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+def progress_bar(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
     """Takes numbers of bases; shows a bar with the time left on a terminal, and nothing elsewhere."""
     if quiet or not sys.stderr.isatty():
         yield lambda _: None

@@ -2,26 +2,30 @@
 
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dnadiff.config import to_json
 from dnadiff.data.card import data_card
 from dnadiff.data.genome import Store, open_genome
 from dnadiff.data.splits import Split
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.errors import InputError, printable
 from dnadiff.recipes import run_folder
-from dnadiff.recipes.inputs import split_of
+from dnadiff.recipes.inputs import split_of, with_classes
 from dnadiff.schema import Config
 from dnadiff.training import ranks
 from dnadiff.training.memory import keep_freed_memory
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from dnadiff.evaluation.likelihood import Scores
     from dnadiff.recipes.training_plan import Plan
+    from dnadiff.training.tracking import Tracker
 
 Say = Callable[[str], None]
 State = dict[str, Any] | None
@@ -100,10 +104,8 @@ def resume(
         SystemExit: A signal came; the run is saved and can be resumed.
     """
     keep_freed_memory()
-    from dnadiff.recipes.evaluate import run_config
-
     folder = Path(run)
-    config = run_folder.extended(run_config(run), overrides or [])
+    config = run_folder.extended(run_folder.run_config(run), overrides or [])
     with ranks.together():
         say = _say(quiet)
         job, store, split = _planned(config, folder)
@@ -130,6 +132,7 @@ def _planned(config: Config, begun: Path | None = None) -> "tuple[Plan, Store, S
     split = split_of(config.data, store, config.model.length)
     if begun is not None:
         run_folder.check_genome(begun, store, split)
+    config = with_classes(config, store)
     from dnadiff.recipes.training_plan import plan  # torch is imported once the data are known to be good
 
     return plan(config, store, split), store, split
@@ -185,7 +188,9 @@ def _continue(folder: Path, state: State, argv: list[str], say: Say) -> None:
 
 
 def _fit(folder: Path, job: "Plan", state: dict[str, Any] | None, say: Say, quiet: bool) -> None:
-    from dnadiff.checkpoints.folder import save_model
+    import torch
+
+    from dnadiff.checkpoints.folder import build_denoiser, save_model
     from dnadiff.training.datamodule import Windows
     from dnadiff.training.fit import fit
     from dnadiff.training.steps import Pace
@@ -195,13 +200,16 @@ def _fit(folder: Path, job: "Plan", state: dict[str, Any] | None, say: Say, quie
     pace = Pace(run.steps, run.minutes, run.log_every, run.val_every, run.checkpoint_every, run.keep)
     facts = {key: value for key, value in run_folder.facts_of(folder).items() if key != "resumed"}
 
-    def publish(step: int) -> None:
-        save_model(folder / "model", job.denoiser, NucleotideTokenizer(), job.spec, facts | {"step": step})
+    def publish(step: int, weights: Mapping[str, "Tensor"]) -> None:
+        with torch.device("meta"):
+            averaged = build_denoiser(job.spec)
+        averaged.load_state_dict(weights, assign=True)
+        save_model(folder / "model", averaged, NucleotideTokenizer(), job.spec, facts | {"step": step})
 
     say(f"run          {printable(str(folder))}")
     outcome = fit(
         _module(job), data, job.held_out(), folder, pace=pace, clip=optim.clip, precision=job.precision,
-        publish=publish, state=state, quiet=quiet,
+        publish=publish, state=state, quiet=quiet, tracker=_tracker(folder, job, facts),
     )  # fmt: skip
     if outcome.code is not None:
         say(f"stopped      after step {outcome.step:,}; dna-diff train --resume {folder} continues")
@@ -209,6 +217,18 @@ def _fit(folder: Path, job: "Plan", state: dict[str, Any] | None, say: Say, quie
     say(f"trained      {outcome.step:,} steps; the model is in {folder / 'model'}")
     if outcome.held_out:
         say(f"held out     {_verdict(job, outcome.held_out, folder)}")
+
+
+def _tracker(folder: Path, job: "Plan", facts: dict[str, Any]) -> "Tracker | None":
+    """What the first rank shows the log in besides the run folder."""
+    if job.config.logger != "wandb" or ranks.rank() != 0:
+        return None
+    from dnadiff.training.tracking import Tracker
+
+    wandb = job.config.wandb
+    return Tracker(
+        folder, project=wandb.project, name=wandb.name, offline=wandb.offline, config=to_json(job.config), origin=facts
+    )
 
 
 def _verdict(job: "Plan", scores: "Scores", folder: Path) -> str:
@@ -243,5 +263,6 @@ def _module(job: "Plan") -> Any:  # noqa: ANN401 (Lightning is imported late)
             "floor": optim.lr_min / optim.lr,
         },
         ema_decay=optim.ema,
+        label_dropout=config.data.label_dropout,
         compiled=job.compiled,
     )  # fmt: skip

@@ -10,19 +10,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from dnadiff.checkpoints.folder import build_denoiser
+from dnadiff.checkpoints.folder import build_denoiser, build_objective
 from dnadiff.data.genome import Store
 from dnadiff.data.splits import Split
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.data.windows import WindowDataset
-from dnadiff.diffusion import Batch, Denoiser, MaskedNELBO
+from dnadiff.diffusion import Denoiser, Objective
 from dnadiff.errors import InputError, ResourceError
 from dnadiff.random import Draws, key64
 from dnadiff.recipes.inputs import held_out_windows, training_windows
+from dnadiff.recipes.methods import allowed_tokens, method_of, training_in_words
 from dnadiff.schema import Config
 from dnadiff.training import ranks
 from dnadiff.training.datamodule import micro_batch
 from dnadiff.training.hardware import compiler, has_fast_bf16
+from dnadiff.training.module import as_batch
+from dnadiff.training.sharding import is_sharded, shard
+from dnadiff.training.tracking import check_tracking
 from dnadiff.training.validation import HeldOut
 
 
@@ -34,6 +38,7 @@ class Plan:
         spec: What the denoiser is built from.
         denoiser: With its initial weights.
         objective: What it is trained with.
+        scoring: What it is validated with, as ``evaluate`` will score it.
         train: Training windows.
         valid: Validation windows; None if the split has none.
         precision: ``fp32`` or ``bf16``.
@@ -45,7 +50,8 @@ class Plan:
     config: Config
     spec: dict[str, Any]
     denoiser: Denoiser
-    objective: MaskedNELBO
+    objective: Objective
+    scoring: Objective
     train: WindowDataset
     valid: WindowDataset | None
     precision: str
@@ -57,7 +63,7 @@ class Plan:
         """What to validate on; None if the split holds nothing out."""
         optim, n = self.config.optim, self.config.train.val_windows
         size = micro_batch(optim.batch_size, optim.accumulate, ranks.world())
-        return self.valid and HeldOut(self.valid, n, size, self.config.seed, self.objective)
+        return self.valid and HeldOut(self.valid, n, size, self.config.seed, self.scoring)
 
     def report(self) -> str:
         """Some lines for people."""
@@ -67,16 +73,18 @@ class Plan:
         return "\n".join([
             f"windows      {c.model.length:,} bp; {self.train.windows:,} for training, {valid} held out for validation",
             f"model        {n:,} parameters ({c.model.n_blocks} blocks of width {c.model.hidden_size})",
-            f"objective    {c.algo.name}, {c.estimator} estimator, {self._conditioning()}",
+            f"objective    {training_in_words(c)}",
+            *([f"classes      {', '.join(c.data.classes)} ({c.data.label}=)"] if c.data.classes else []),
             f"step         {tokens:,} bases, {self.seconds:.2f} s in {self.precision}"
             f"{', to be compiled' if self.compiled else ''} ({tokens / self.seconds:,.0f} bases/s measured)",
             f"length       {self._duration()}",
-            f"memory       {self.memory / 2**30:.1f} GiB",
+            f"memory       {self.memory / 2**30:.1f} GiB{self._processes()}",
             f"seed         {c.seed}",
         ])  # fmt: skip
 
-    def _conditioning(self) -> str:
-        return "conditioned on time" if self.config.time_conditioning else "no time conditioning"
+    def _processes(self) -> str:
+        weights = "share the weights" if self.config.train.parallel == "fsdp" else "have all weights each"
+        return "" if ranks.world() == 1 else f" a process; {ranks.world()} {weights}"
 
     def _duration(self) -> str:
         steps, minutes, size = self.config.train.steps, self.config.train.minutes, self.config.optim.batch_size
@@ -95,19 +103,25 @@ def plan(config: Config, store: Store, split: Split) -> Plan:
         InputError: A setting cannot be honoured here.
     """
     _check_memory(config)
+    if config.logger == "wandb":
+        check_tracking()
     torch.manual_seed(key64("init", config.seed) >> 1)
     spec = spec_of(config)
     denoiser = build_denoiser(spec)
     denoiser.backbone.attention = _attention(config.attention)
+    sharded = _shards(config.train.parallel)
+    if sharded:
+        shard(denoiser)
     job = Plan(
         config=config,
         spec=spec,
         denoiser=denoiser,
-        objective=MaskedNELBO(denoiser.process, config.estimator),
+        objective=build_objective(method_of(config).training, denoiser.process),
+        scoring=build_objective(spec["objective"], denoiser.process),
         train=training_windows(config, store, split.train, config.seed),
         valid=held_out_windows(config, store, split.valid) if split.valid else None,
         precision=_precision(config.precision),
-        compiled=_compiled(config.compile),
+        compiled=_compiled(config.compile, sharded),
     )
     _measure(job)
     return job
@@ -115,25 +129,26 @@ def plan(config: Config, store: Store, split: Split) -> Plan:
 
 def spec_of(config: Config) -> dict[str, Any]:
     """The spec of the model a configuration describes."""
-    tokenizer, model = NucleotideTokenizer(), config.model
-    allowed = [*tokenizer.base_ids, *([tokenizer.n_id] if config.data.n_policy == "token" else [])]
-    noise: dict[str, Any] = {"name": config.noise.name}
-    if config.noise.name in ("linear", "geometric"):
-        noise |= {"sigma_min": config.noise.sigma_min, "sigma_max": config.noise.sigma_max}
-    else:
-        noise |= {"eps": config.noise.eps}
+    tokenizer, model, method = NucleotideTokenizer(), config.model, method_of(config)
     sizes = ("hidden_size", "n_blocks", "n_heads", "cond_dim", "dropout", "adaln", "stem")
     return {
         "format": 1,
         "algo": config.algo.name,
         "length": model.length,
-        "bos": False,
+        "bos": config.data.bos,
         "time_conditioning": config.time_conditioning,
         "tokenizer": tokenizer.to_json(),
-        "backbone": {"name": "dit", "vocab_size": tokenizer.vocab_size, **{k: getattr(model, k) for k in sizes}},
-        "parameterization": {"name": "subs", "mask_id": tokenizer.mask_id, "allowed": allowed},
-        "process": {"name": "absorbing", "schedule": noise},
-    }
+        "backbone": {"name": "dit", "vocab_size": tokenizer.vocab_size, **{k: getattr(model, k) for k in sizes},
+            **({"n_classes": len(config.data.classes)} if config.data.classes else {}),
+        },
+        **({"classes": config.data.classes} if config.data.classes else {}),
+        "parameterization": {
+            **method.parameterization, "mask_id": tokenizer.mask_id, "allowed": allowed_tokens(config)
+        },
+        "process": {**method.process, "schedule": {"name": config.noise.name, **config.noise.arguments}},
+        "objective": method.scoring or method.training,
+        **({"block_size": config.block_size} if config.block_size else {}),
+    }  # fmt: skip
 
 
 def _measure(job: Plan) -> None:
@@ -141,7 +156,7 @@ def _measure(job: Plan) -> None:
     optim, device = job.config.optim, ranks.device()
     size = micro_batch(optim.batch_size, optim.accumulate, ranks.world())
     rows = {name: torch.from_numpy(array).to(device) for name, array in job.train.__getitems__(range(size)).items()}
-    batch = Batch(rows["tokens"], rows["valid"])
+    batch = as_batch(rows)
     bf16 = job.precision == "bf16"
     denoiser = job.denoiser.to(device)
     seconds = []
@@ -153,8 +168,10 @@ def _measure(job: Plan) -> None:
         value = float(loss.mean.detach())  # waits for the device
         seconds.append(time.perf_counter() - start)
     denoiser.zero_grad(set_to_none=True)
-    denoiser.to("cpu")
-    n = sum(p.numel() for p in denoiser.parameters())
+    sharded = is_sharded(denoiser)
+    n = sum(p.numel() for p in denoiser.parameters()) // (ranks.world() if sharded else 1)
+    if not sharded:  # slices stay where they are
+        denoiser.to("cpu")
     used = torch.cuda.max_memory_allocated(device) if device != "cpu" else _resident()
     job.seconds, job.memory = min(seconds) * optim.accumulate, used + 4 * 4 * n  # moments, average, its backup
     if not math.isfinite(value):
@@ -204,7 +221,15 @@ def _precision(wanted: str) -> str:
     return ("bf16" if has_fast_bf16() else "fp32") if wanted == "auto" else wanted
 
 
-def _compiled(wanted: str) -> bool:
+def _shards(parallel: str) -> bool:
+    if parallel == "fsdp" and ranks.world() == 1:
+        raise InputError(
+            "train.parallel=fsdp: shares the weights out over processes and there is one; torchrun or ddp would work"
+        )
+    return parallel == "fsdp"
+
+
+def _compiled(wanted: str, sharded: bool) -> bool:
     if wanted == "true" and not torch.cuda.is_available() and compiler() is None:
         raise InputError("compile=true: no C++ compiler was found; install g++ or leave it out")
-    return wanted == "true" or (wanted == "auto" and torch.cuda.is_available())
+    return wanted == "true" or (wanted == "auto" and torch.cuda.is_available() and not sharded)

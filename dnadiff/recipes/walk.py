@@ -1,47 +1,236 @@
 """Which sampler walks, and how: the settings that ``sample`` and its kin share, and the sampler they amount to."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
-from dnadiff.diffusion import SAMPLERS, Ancestral, Denoiser, FirstHitting, Sampler
+from dnadiff.diffusion import (
+    Analytic,
+    Ancestral,
+    Autoregressive,
+    BlockSampler,
+    Denoiser,
+    FirstHitting,
+    Loop,
+    Posterior,
+    ReMDM,
+    Revealing,
+    Sampler,
+    Sliding,
+    Truncation,
+    of_class,
+)
 from dnadiff.errors import InputError, did_you_mean
+from dnadiff.recipes.model import Model
 
 
 @dataclass(frozen=True)
 class Walk:
-    """How to sample.
+    """How to sample. None is a sampler's own default, and the only value of what a sampler does not know.
 
     Attributes:
-        sampler: ``first_hitting`` or ``ancestral``.
-        steps: Steps of ``ancestral``; None is one a base.
-        tokens_per_step: Bases ``first_hitting`` reveals at once; 1 is exact.
+        sampler: A name of ``SAMPLERS``; None is the exact one of the model.
+        steps: Steps of ``ancestral``, ``remdm``, ``posterior`` and ``analytic``; None is one a base.
+            With blocks: of each block.
+        tokens_per_step: Bases ``first_hitting`` reveals at once; None is 1, which is exact.
         temperature: Above 0; below 1 sharper, above 1 flatter.
         nucleus: Keep the likeliest bases up to this probability, in (0, 1]; 1 keeps all.
+        top_k: Keep this many of the likeliest bases, 1 or more; None keeps all.
+        remask: Strategy of ``remdm``, a name of ``remasking.ETAS``; None is ``cap``.
+        eta: Strength of ``remdm``, in [0, 1]; None is the paper's for the strategy.
+        t_on: When the loop of ``remask=loop`` begins, as in ``Loop``.
+        t_off: When it ends.
+        alpha_on: Share of the bases that is there meanwhile.
+        stride: Slide a window of the training length by this many bases along longer sequences; None does not.
+        block_size: Bases of a block, for models trained on blocks; None is what the model was trained on.
+        label: Class to generate, for models trained with classes; None is all of them together.
+        guidance: Strength of classifier-free guidance towards the class, at least 0; None does not guide.
     """
 
-    sampler: str = "first_hitting"
+    sampler: str | None = None
     steps: int | None = None
-    tokens_per_step: int = 1
+    tokens_per_step: int | None = None
     temperature: float = 1.0
     nucleus: float = 1.0
+    top_k: int | None = None
+    remask: str | None = None
+    eta: float | None = None
+    t_on: float | None = None
+    t_off: float | None = None
+    alpha_on: float | None = None
+    stride: int | None = None
+    block_size: int | None = None
+    label: str | None = None
+    guidance: float | None = None
+
+    def given(self, *names: str) -> dict[str, object]:
+        """Those of some settings that are not None."""
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 EXACT = Walk()
 """The default: one base a call, from the model's own distribution."""
 
 
-def sampler_of(denoiser: Denoiser, walk: Walk, length: int) -> Sampler:
-    """The sampler of some settings, for sequences of ``length`` tokens.
+@dataclass(frozen=True)
+class Kind:
+    """A sampler that a command may name.
+
+    Attributes:
+        sampler: Its class.
+        needs: The models it walks, in words.
+        own: Settings that belong to it and not to every sampler.
+        make: The sampler of a denoiser, the settings, a number of bases and what all samplers take.
+    """
+
+    sampler: type[Sampler]
+    needs: str
+    own: tuple[str, ...]
+    make: Callable[[Denoiser, Walk, int, Truncation], Sampler]
+
+
+def _first_hitting(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) -> Sampler:
+    return FirstHitting(denoiser, **walk.given("tokens_per_step"), truncation=truncation)
+
+
+def _ancestral(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) -> Sampler:
+    return Ancestral(denoiser, length if walk.steps is None else walk.steps, truncation=truncation)
+
+
+def _remdm(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) -> Sampler:
+    loop = walk.given("t_on", "t_off", "alpha_on")
+    if loop and walk.remask != "loop":
+        raise InputError(f"{_flag(next(iter(loop)))}: belongs to --remask loop")
+    steps = length if walk.steps is None else walk.steps
+    return ReMDM(denoiser, steps, **walk.given("remask", "eta"), loop=Loop(**loop), truncation=truncation)
+
+
+def _posterior(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) -> Sampler:
+    return Posterior(denoiser, length if walk.steps is None else walk.steps, truncation=truncation)
+
+
+def _analytic(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) -> Sampler:
+    return Analytic(denoiser, length if walk.steps is None else walk.steps, truncation=truncation)
+
+
+def _autoregressive(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) -> Sampler:
+    return Autoregressive(denoiser, truncation=truncation)
+
+
+MASKED = "a model of masked diffusion (algo=mdlm)"
+
+SAMPLERS = {
+    "first_hitting": Kind(FirstHitting, MASKED, ("tokens_per_step",), _first_hitting),
+    "ancestral": Kind(Ancestral, MASKED, ("steps",), _ancestral),
+    "remdm": Kind(ReMDM, MASKED, ("steps", "remask", "eta", "t_on", "t_off", "alpha_on"), _remdm),
+    "posterior": Kind(Posterior, "a model that revises bases (algo=udlm or algo=d3pm)", ("steps",), _posterior),
+    "analytic": Kind(Analytic, "a model of ratios (algo=sedd)", ("steps",), _analytic),
+    "autoregressive": Kind(Autoregressive, "a model of next tokens (algo=ar)", (), _autoregressive),
+}
+"""The samplers a command may name; of those that go with a model the first is its default."""
+
+
+def conditioned(model: Model, walk: Walk) -> Model:
+    """The model as the settings want it: of one class, guided towards it, or as it is.
 
     Raises:
-        InputError: A setting is impossible or belongs to another sampler.
+        InputError: The model knows no classes or not this one, or guidance has no class to lead to.
     """
-    shape = {"temperature": walk.temperature, "nucleus_p": walk.nucleus}
+    if walk.label is None:
+        if walk.guidance is not None:
+            raise InputError(f"--guidance {walk.guidance:g}: leads towards a class; give --label NAME too")
+        return model
+    if not model.classes:
+        raise InputError(f"--label {walk.label}: the model was trained without classes; leave it out")
+    if walk.label not in model.classes:
+        raise InputError(f"--label {walk.label}: {did_you_mean(walk.label, model.classes)}")
+    label = model.classes.index(walk.label)
+    denoiser = of_class(model.denoiser, label, len(model.classes), walk.guidance)
+    guided = "" if walk.guidance is None else f" guidance={walk.guidance:g}"
+    return replace(model, denoiser=denoiser.eval(), name=f"{model.name} label={walk.label}{guided}")
+
+
+def checked(walk: Walk) -> Walk:
+    """The settings, whose names are known and belong together; what the model must decide is left open.
+
+    Raises:
+        InputError: There is no such sampler, or a setting belongs to another one.
+    """
+    if walk.sampler is None:
+        return walk
     if walk.sampler not in SAMPLERS:
         raise InputError(f"--sampler {walk.sampler}: {did_you_mean(walk.sampler, SAMPLERS)}")
-    if walk.sampler == "ancestral":
-        if walk.tokens_per_step != 1:
-            raise InputError("--tokens-per-step: belongs to --sampler first_hitting; ancestral takes --steps")
-        return Ancestral(denoiser, length if walk.steps is None else walk.steps, **shape)
-    if walk.steps is not None:
-        raise InputError("--steps: belongs to --sampler ancestral; first_hitting takes --tokens-per-step")
-    return FirstHitting(denoiser, walk.tokens_per_step, **shape)
+    own = SAMPLERS[walk.sampler].own
+    for name in [field.name for field in fields(walk)]:
+        owners = [other for other, kind in SAMPLERS.items() if name in kind.own]
+        if owners and name not in own and walk.given(name):
+            takes = ", ".join(map(_flag, own)) or "none of its own"
+            theirs = " and ".join(filter(None, [", ".join(owners[:-1]), owners[-1]]))
+            raise InputError(f"{_flag(name)}: belongs to --sampler {theirs}; {walk.sampler} takes {takes}")
+    return walk
+
+
+def settled(walk: Walk, denoiser: Denoiser) -> Walk:
+    """The settings with the sampler named, for the record.
+
+    Raises:
+        InputError: There is no such sampler, a setting belongs to another one, or it does not go with the model.
+    """
+    fits = [name for name, kind in SAMPLERS.items() if isinstance(denoiser.parameterization, kind.sampler.works_with)]
+    if not fits:
+        found = type(denoiser.parameterization).__name__
+        raise InputError(f"this model predicts by {found}, which no sampler walks; one of algo=mdlm or ar would work")
+    walk = checked(replace(walk, sampler=fits[0]) if walk.sampler is None else walk)
+    if walk.sampler not in fits:
+        needs = SAMPLERS[walk.sampler].needs
+        raise InputError(f"--sampler {walk.sampler}: needs {needs}; with this model {' or '.join(fits)} would work")
+    return walk
+
+
+def sampler_for(model: Model, walk: Walk, length: int) -> Sampler:
+    """The sampler of some settings for a model and sequences of ``length`` bases: by blocks if it was trained on them.
+
+    A block sees at most a training window, so sequences can be of any length.
+
+    Raises:
+        InputError: A setting is impossible, belongs to another sampler, or does not go with the model.
+    """
+    if model.block_size is None:
+        return sampler_of(model.denoiser, walk, length, window=model.window, lead=int(model.bos))
+    size, read = walk.block_size or model.block_size, model.window + model.bos
+    if size > read:
+        raise InputError(f"--block-size {size}: the model read {read} tokens at a time; 1 to {read} would work")
+    if walk.stride is not None:
+        raise InputError(f"--stride {walk.stride}: a model of blocks goes on block by block; leave it out")
+    steps = sampler_of(model.denoiser, replace(walk, block_size=None), size)
+    if not isinstance(steps, Revealing):
+        raise InputError(f"--sampler {walk.sampler}: walks whole sequences; first_hitting or ancestral walk blocks")
+    return BlockSampler(steps, size, window=read // size * size)
+
+
+def sampler_of(denoiser: Denoiser, walk: Walk, length: int, *, window: int | None = None, lead: int = 0) -> Sampler:
+    """The sampler of some settings, for sequences of ``length`` bases.
+
+    Args:
+        denoiser: The model.
+        walk: The settings.
+        length: Bases of a sequence.
+        window: Bases of a training window, for ``stride``; None where sequences are not slid along.
+        lead: Tokens before the bases, such as [BOS].
+
+    Raises:
+        InputError: A setting is impossible, belongs to another sampler, or does not go with the model.
+    """
+    if walk.block_size is not None:
+        raise InputError(f"--block-size {walk.block_size}: whole sequences are walked here; leave it out")
+    walk = settled(walk, denoiser)
+    make, truncation = SAMPLERS[walk.sampler].make, Truncation(walk.temperature, walk.nucleus, walk.top_k)
+    if walk.stride is None:
+        return make(denoiser, walk, length, truncation)
+    if window is None or length <= window:
+        most = "one window" if window is None else f"the window of {window} bases"
+        raise InputError(f"--stride {walk.stride}: slides along sequences longer than {most}; leave it out here")
+    return Sliding(make(denoiser, walk, window, truncation), window + lead, walk.stride, lead=lead)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

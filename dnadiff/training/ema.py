@@ -11,6 +11,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from dnadiff.training.sharding import spread
+
 
 class EMA:
     """A shadow copy of a module's parameters.
@@ -51,9 +53,9 @@ class EMA:
         return {"updates": self.updates, "shadow": self.shadow}
 
     def load_state_dict(self, state: dict) -> None:
-        """Takes over what ``state_dict`` gave."""
+        """Takes over what ``state_dict`` gave; tensors may be whole where the shadow is a slice."""
         self.updates = int(state["updates"])
-        _copy(state["shadow"], self.shadow)
+        _copy({name: spread(state["shadow"][name], shadow) for name, shadow in self.shadow.items()}, self.shadow)
 
 
 @torch.no_grad()

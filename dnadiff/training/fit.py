@@ -2,7 +2,6 @@
 
 import logging
 import warnings
-from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,10 @@ from dnadiff.training.datamodule import Windows
 from dnadiff.training.log import Log
 from dnadiff.training.module import DiffusionModule
 from dnadiff.training.progress import Bar, Clock
+from dnadiff.training.sharding import is_sharded
 from dnadiff.training.signals import Signals
-from dnadiff.training.steps import Pace, Steps
+from dnadiff.training.steps import Pace, Publish, Steps, publish_average
+from dnadiff.training.tracking import Tracker
 from dnadiff.training.validation import HeldOut
 from dnadiff.training.writer import of_this_model
 
@@ -48,9 +49,10 @@ def fit(
     pace: Pace,
     clip: float,
     precision: str,
-    publish: Callable[[int], None],
+    publish: Publish,
     state: dict[str, Any] | None,
     quiet: bool,
+    tracker: Tracker | None = None,
 ) -> Outcome:
     """How the run ended; the module then holds raw weights and its ``ema`` the averaged ones.
 
@@ -62,10 +64,10 @@ def fit(
         pace: How long, and what how often.
         clip: Largest norm of the gradient; 0 for no clipping.
         precision: ``"fp32"`` or ``"bf16"``.
-        publish: Called on the first rank with the step at every checkpoint, while the denoiser carries the averaged
-            weights.
+        publish: Called on the first rank with the step and the averaged weights at every checkpoint.
         state: The checkpoint to continue from; None begins.
         quiet: No progress bar.
+        tracker: Where the log goes besides the folder; closed at the end.
 
     Raises:
         DivergedError: Loss or gradient became NaN or infinite.
@@ -78,7 +80,7 @@ def fit(
             module.restore(state)
     first = data.first_step = module.step
     clock = Clock(pace.minutes, state["seconds"] if state else 0.0)
-    log = Log(folder, state["log_bytes"] if state else 0, first) if ranks.rank() == 0 else None
+    log = Log(folder, state["log_bytes"] if state else 0, first, tracker) if ranks.rank() == 0 else None
     bar = Bar(data.tokens, first, pace.steps, clock, quiet)
     with Signals() as signals, nullcontext() if log is None else closing(log):
         steps = Steps(
@@ -87,9 +89,8 @@ def fit(
         )  # fmt: skip
         if not clock.over and (pace.steps is None or first < pace.steps):
             _run(module, data, steps, precision)
-        elif log:  # the run is complete; its model may have missed the last checkpoint
-            with module.ema.applied():
-                publish(first)
+        else:  # the run is complete; its model may have missed the last checkpoint
+            publish_average(module, publish)
         scores = steps.held_out_scores
         if held_out and not scores and steps.code is None:
             scores = held_out.score(module)
@@ -100,15 +101,11 @@ def _run(module: DiffusionModule, data: Windows, steps: Steps, precision: str) -
     with warnings.catch_warnings():
         _hush()
         trainer = pl.Trainer(
+            **_placement(module),
             max_steps=-1,
             max_epochs=-1,
             precision="bf16-mixed" if precision == "bf16" else "32-true",
             accumulate_grad_batches=data.accumulate,
-            accelerator="cuda" if torch.cuda.is_available() else "cpu",
-            plugins=[TorchElasticEnvironment() if ranks.world() > 1 else LightningEnvironment()],
-            devices=ranks.local_world(),
-            num_nodes=ranks.world() // ranks.local_world(),
-            strategy="ddp" if ranks.world() > 1 else "auto",
             use_distributed_sampler=False,
             callbacks=[steps],
             logger=False,
@@ -121,6 +118,21 @@ def _run(module: DiffusionModule, data: Windows, steps: Steps, precision: str) -
         except SystemExit:  # how Lightning leaves, whatever the signal
             if not steps.saved:
                 raise KeyboardInterrupt from None
+
+
+def _placement(module: DiffusionModule) -> dict[str, Any]:
+    """Where Lightning runs the module; sharded weights talk to each other by themselves, so it sees one process."""
+    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    if ranks.world() == 1 or is_sharded(module):
+        device = torch.device(ranks.device())
+        return {
+            "accelerator": accelerator, "plugins": [LightningEnvironment()],
+            "devices": 1 if device.index is None else [device.index], "strategy": "auto",
+        }  # fmt: skip
+    return {
+        "accelerator": accelerator, "plugins": [TorchElasticEnvironment()], "devices": ranks.local_world(),
+        "num_nodes": ranks.world() // ranks.local_world(), "strategy": "ddp",
+    }  # fmt: skip
 
 
 def _hush() -> None:

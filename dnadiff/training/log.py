@@ -1,4 +1,6 @@
-"""``log.csv``: what training measured, a line every few steps and at every validation; TensorBoard shows the same.
+"""``log.csv``: what training measured, a line every few steps and at every validation.
+
+TensorBoard shows the same, and Weights & Biases if asked.
 
     step                  optimiser steps done
     samples, tokens       windows and tokens read so far
@@ -22,6 +24,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from dnadiff.data import atomic
 from dnadiff.errors import InputError
+from dnadiff.training.tracking import Tracker
 
 COLUMNS = {
     "step": "d", "samples": "d", "tokens": "d", "seconds": ".1f", "lr": ".3e", "grad_norm": ".4f",
@@ -36,14 +39,15 @@ class Log:
         folder: Run folder.
         size: Bytes of ``log.csv`` to keep; 0 begins a new one.
         step: Step the run continues from.
+        tracker: Where else the lines go; closed with the log.
 
     Raises:
         InputError: The file is shorter than that.
         ResourceError: The disk is full.
     """
 
-    def __init__(self, folder: Path, size: int = 0, step: int = 0) -> None:
-        self.path = folder / "log.csv"
+    def __init__(self, folder: Path, size: int = 0, step: int = 0, tracker: Tracker | None = None) -> None:
+        self.path, self._tracker = folder / "log.csv", tracker
         found = self.path.stat().st_size if self.path.exists() else 0
         if found < size:
             raise InputError(
@@ -75,10 +79,14 @@ class Log:
         self._append([format(values[name], form) if name in values else "" for name, form in COLUMNS.items()])
         for name in values.keys() - {"step", "samples"}:
             self._board.add_scalar(name, values[name], int(values["step"]))
+        if self._tracker:
+            self._tracker.write(values)
 
     def close(self) -> None:
-        """Writes what TensorBoard still holds back."""
+        """Writes what TensorBoard still holds back, and ends the tracker's run."""
         self._board.close()
+        if self._tracker:
+            self._tracker.close()
 
     def _append(self, cells: object) -> None:
         line = io.StringIO()

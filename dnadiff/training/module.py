@@ -7,7 +7,7 @@ module counts its own steps, so that everything about step s depends on s alone 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -19,6 +19,7 @@ from dnadiff.random import Draws, key64
 from dnadiff.training import ranks
 from dnadiff.training.ema import EMA
 from dnadiff.training.optim import optimizer_of, rate_at
+from dnadiff.training.sharding import spread
 
 
 @dataclass
@@ -49,6 +50,7 @@ class DiffusionModule(pl.LightningModule):
         schedule: Keyword arguments of ``optim.rate_at``.
         ema_decay: Decay of the averaged weights.
         compiled: Whether to compile the denoiser's forward and backward pass.
+        label_dropout: Share of the windows whose class the model is not told.
 
     Attributes:
         step: Optimiser steps done, over interruptions too.
@@ -58,11 +60,11 @@ class DiffusionModule(pl.LightningModule):
 
     def __init__(
         self, denoiser: Denoiser, objective: Objective, *, seed: int, optimizer: dict, schedule: dict,
-        ema_decay: float, compiled: bool,
+        ema_decay: float, compiled: bool, label_dropout: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.denoiser, self.objective, self.seed = denoiser, objective, seed
-        self._optimizer, self._schedule = optimizer, schedule
+        self._optimizer, self._schedule, self._label_dropout = optimizer, schedule, label_dropout
         self.ema = EMA(denoiser, ema_decay)
         self._call: Callable = torch.compile(denoiser.forward, dynamic=False) if compiled else denoiser
         self.step = self.micro = 0
@@ -79,7 +81,8 @@ class DiffusionModule(pl.LightningModule):
             self.tally = Tally()
         torch.manual_seed(key64("dropout", self.seed, self.step, ranks.rank(), self.micro) >> 1)
         self.micro += 1
-        loss = self.objective(self._call, as_batch(batch), Draws(self.seed, batch["item_ids"].cpu().numpy()))
+        draws = Draws(self.seed, batch["item_ids"].cpu().numpy())
+        loss = self.objective(self._call, self._partly_labelled(as_batch(batch), draws), draws)
         rows = torch.where(loss.valid, loss.nll.detach(), 0.0).double().sum(-1)
         counts = loss.valid.sum(-1)
         self.tally.nats += float(rows.sum())
@@ -87,6 +90,13 @@ class DiffusionModule(pl.LightningModule):
         self.tally.empty += int((counts == 0).sum())
         self.tally.bad += batch["item_ids"][~rows.isfinite()].tolist()
         return torch.where(loss.valid, loss.nll * batch["weight"], 0.0).sum() / loss.nll.numel()
+
+    def _partly_labelled(self, batch: Batch, draws: Draws) -> Batch:
+        """The batch with some of its classes hidden, always the same ones of a sample."""
+        if batch.labels is None:
+            return batch
+        hidden = draws.uniform("label", 0).to(batch.labels.device) < self._label_dropout
+        return replace(batch, labels=batch.labels.masked_fill(hidden, self.denoiser.backbone.n_classes))
 
     def optimizer_step(self, *args: object, **kwargs: object) -> None:
         """One step of the optimiser, then of the average."""
@@ -112,11 +122,14 @@ class DiffusionModule(pl.LightningModule):
     def restore(self, state: dict[str, Any]) -> None:
         """Takes over what ``state`` gave, except for the optimiser's part, which Lightning has yet to make."""
         self.step = int(state["step"])
-        self.denoiser.load_state_dict(state["denoiser"])
+        own = self.denoiser.state_dict()
+        given = {name: spread(value, own.get(name, value)) for name, value in state["denoiser"].items()}
+        self.denoiser.load_state_dict(given)
         self.ema.load_state_dict(state["ema"])
 
 
 def as_batch(batch: dict[str, Tensor]) -> Batch:
     """The windows as the objective takes them; attention sees real tokens and given ones."""
     shown = batch["valid"] | batch["given"]
-    return Batch(batch["tokens"], batch["valid"], batch["given"], None if bool(shown.all()) else shown)
+    visible = None if bool(shown.all()) else shown
+    return Batch(batch["tokens"], batch["valid"], batch["given"], visible, batch.get("labels"))

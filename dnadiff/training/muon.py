@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from dnadiff.training.sharding import spread
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
@@ -48,9 +51,11 @@ class Muon(torch.optim.Optimizer):
                 if p.grad is not None:
                     by_shape.setdefault(p.shape, []).append(p)
             for shape, matrices in by_shape.items():
-                updates = orthogonalised(torch.stack([self._ahead(p, group["momentum"]) for p in matrices]))
+                ahead = [self._ahead(p, group["momentum"]) for p in matrices]
+                updates = orthogonalised(torch.stack([g.full_tensor() if isinstance(g, DTensor) else g for g in ahead]))
+                slices = [spread(u, p) for u, p in zip(updates.to(matrices[0].dtype), matrices, strict=True)]
                 torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(matrices, list(updates.to(matrices[0].dtype)), alpha=-group["lr"] * _scale(shape))
+                torch._foreach_add_(matrices, slices, alpha=-group["lr"] * _scale(shape))
         return loss
 
     def _ahead(self, p: nn.Parameter, momentum: float) -> Tensor:

@@ -10,11 +10,13 @@ The rate rises linearly during the warm-up and then stays, or falls along half a
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dnadiff.training.muon import Muon
+from dnadiff.training.sharding import spread
 
 
 def optimizer_of(
@@ -73,6 +75,18 @@ class Joint(torch.optim.Optimizer):
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
 
+def spread_optimizer(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The state of an optimiser with its moments sliced as the parameters are."""
+    if isinstance(optimizer, Joint):
+        return {"parts": [spread_optimizer(*pair) for pair in zip(state["parts"], optimizer.parts, strict=True)]}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    moments = {
+        number: {name: _moment(value, parameters[number]) for name, value in values.items()}
+        for number, values in state["state"].items()
+    }
+    return {**state, "state": moments}
+
+
 def rate_at(step: int, *, schedule: str, warmup_steps: int, steps: int | None, floor: float) -> float:
     """Share of the full learning rate at an optimiser step, in (0, 1].
 
@@ -89,3 +103,8 @@ def rate_at(step: int, *, schedule: str, warmup_steps: int, steps: int | None, f
         return 1.0
     done = min(1.0, (step - warmup_steps) / max(1, steps - warmup_steps))
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _moment(value: object, parameter: Tensor) -> object:
+    same = isinstance(value, Tensor) and value.shape == parameter.shape
+    return spread(value, parameter) if same else value

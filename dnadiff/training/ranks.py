@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -41,8 +42,12 @@ def device() -> str:
 
 
 @contextmanager
-def together() -> Iterator[None]:
-    """The ranks that ``torchrun`` started can talk to each other inside the block; alone, nothing happens."""
+def together(patience: timedelta | None = None) -> Iterator[None]:
+    """The ranks that ``torchrun`` started can talk to each other inside the block; alone, nothing happens.
+
+    Args:
+        patience: How long a rank waits for the others; None is PyTorch's own limit.
+    """
     if world() == 1:
         yield
         return
@@ -51,7 +56,7 @@ def together() -> Iterator[None]:
 
     if sys.platform == "linux":  # a launcher that is killed leaves nobody behind: its ranks save and leave
         ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGTERM)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=patience)
     yield
     dist.destroy_process_group()  # not after an error: the others may be waiting in a collective call
 

@@ -6,23 +6,30 @@ The log is written before the checkpoint that notes its length, and the checkpoi
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from dnadiff.errors import DivergedError
 from dnadiff.evaluation.likelihood import Scores
 from dnadiff.training import ranks
 from dnadiff.training.log import Log
 from dnadiff.training.module import DiffusionModule
+from dnadiff.training.optim import spread_optimizer
 from dnadiff.training.progress import Bar, Clock
+from dnadiff.training.sharding import whole
 from dnadiff.training.signals import Signals
 from dnadiff.training.validation import HeldOut
 from dnadiff.training.writer import of_this_model, write_checkpoint
+
+Publish = Callable[[int, Mapping[str, Tensor]], None]
+"""Takes the step and the averaged weights of the denoiser by name."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,14 @@ class Running:
         return self.nats / self.count / math.log(2) if self.count else math.nan
 
 
+def publish_average(module: DiffusionModule, publish: Publish) -> None:
+    """Hands the averaged weights to ``publish`` on the first rank; all ranks call it."""
+    with module.ema.applied():
+        weights = whole(module.denoiser.state_dict())
+        if ranks.rank() == 0:
+            publish(module.step, weights)
+
+
 class Steps(pl.Callback):
     """Guards, logs, validates, saves and stops.
 
@@ -74,7 +89,7 @@ class Steps(pl.Callback):
         clock: Training time.
         bar: The progress bar.
         signals: What this process was told.
-        publish: Called on the first rank with the step, while the denoiser carries the averaged weights.
+        publish: Called on the first rank with the step and the averaged weights.
         state: The checkpoint to continue from; None begins.
 
     Attributes:
@@ -85,7 +100,7 @@ class Steps(pl.Callback):
 
     def __init__(
         self, pace: Pace, *, clip: float, windows: int, tokens: int, folder: Path, log: Log | None,
-        held_out: HeldOut | None, clock: Clock, bar: Bar, signals: Signals, publish: Callable[[int], None],
+        held_out: HeldOut | None, clock: Clock, bar: Bar, signals: Signals, publish: Publish,
         state: dict[str, Any] | None,
     ) -> None:  # fmt: skip
         self.pace, self.clip, self.windows, self.tokens, self.folder = pace, clip, windows, tokens, folder
@@ -106,8 +121,9 @@ class Steps(pl.Callback):
         """Restores what Lightning has made by now, and takes the signals back that it has taken."""
         module.ema.follow()
         if self._optimizer is not None:
+            optimizer = trainer.optimizers[0]
             with of_this_model(module.step, self.folder):
-                trainer.optimizers[0].load_state_dict(self._optimizer)
+                optimizer.load_state_dict(spread_optimizer(self._optimizer, optimizer))
             self._optimizer = None
         self.signals.listen()
         self.clock.start()
@@ -119,6 +135,7 @@ class Steps(pl.Callback):
         """Refuses a step that is not finite, on all ranks; clips the gradient."""
         gradients = [p.grad for p in module.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         self._norm, tally, told = float(norm), module.tally, self.signals
         bad = bool(tally.bad) or not math.isfinite(self._norm)
         votes = (bad, self.clock.over, told.interrupted, told.terminated)
@@ -173,14 +190,14 @@ class Steps(pl.Callback):
         self.bar.move(step, None if math.isnan(bits) else bits, scores and scores.bits_per_base)
 
     def _save(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
+        state = whole(module.state(trainer.optimizers[0]))
         if self.journal:
-            state = module.state(trainer.optimizers[0]) | {
+            state |= {
                 "seed": module.seed, "running": asdict(self._running), "seconds": self.clock.seconds,
                 "log_bytes": self.journal.size,
             }  # fmt: skip
             write_checkpoint(self.folder / "checkpoints", state, self.pace.keep)
-            with module.ema.applied():
-                self.publish(module.step)
+        publish_average(module, self.publish)
         ranks.wait()
 
     def _diverged(self, module: DiffusionModule) -> str:

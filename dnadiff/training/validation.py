@@ -4,7 +4,7 @@ import numpy as np
 
 from dnadiff.data.windows import WindowDataset
 from dnadiff.diffusion import Objective
-from dnadiff.evaluation.likelihood import Scores, score
+from dnadiff.evaluation.likelihood import Scores, joined, score
 from dnadiff.training import ranks
 from dnadiff.training.module import DiffusionModule
 
@@ -28,21 +28,14 @@ class HeldOut:
 
     def score(self, module: DiffusionModule) -> Scores:
         """What the averaged weights pay for the windows, in fp32; the ranks share the work and all get the result."""
-        mine = self.batches[ranks.rank() :: ranks.world()]
-        denoiser, part = module.denoiser, None
+        world, count = ranks.world(), len(self.batches)
+        # Everybody makes the same number of calls: with sharded weights each call needs all ranks.
+        mine = [self.batches[i % count] for i in range(ranks.rank(), -(-count // world) * world, world)]
+        denoiser = module.denoiser
         device = next(denoiser.parameters()).device
         with module.ema.applied():
             denoiser.eval()
-            if mine:
-                windows = (self.dataset.__getitems__(numbers) for numbers in mine)
-                part = score(denoiser, self.objective, windows, seed=self.seed, device=device)
+            windows = (self.dataset.__getitems__(numbers) for numbers in mine)
+            part = score(denoiser, self.objective, windows, seed=self.seed, device=device)
             denoiser.train()
-        return _joined([part for part in ranks.gathered(part) if part is not None])
-
-
-def _joined(parts: list[Scores]) -> Scores:
-    """The scores of all ranks, in the order of their windows."""
-    ids = np.concatenate([part.item_ids for part in parts])
-    order = np.argsort(ids)
-    bits, counts = (np.concatenate([getattr(part, name) for part in parts])[order] for name in ("bits", "counts"))
-    return Scores(ids[order], bits, counts)
+        return joined(ranks.gathered(part))

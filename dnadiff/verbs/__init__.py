@@ -4,17 +4,21 @@ A verb imports its recipe when it runs, so help needs nothing but the standard l
 they can be without opening a file.
 """
 
-from dnadiff.verbs import compare, config, doctor, evaluate, prepare, sample, train
+from dnadiff.verbs import cite, compare, completion, config, convert, design, doctor, evaluate, prepare, sample, train
 from dnadiff.verbs.parser import Parser, Verb
 
 VERBS: dict[str, Verb] = {
     "prepare": prepare.VERB,
     "train": train.VERB,
     "sample": sample.VERB,
+    "design": design.VERB,
     "evaluate": evaluate.VERB,
     "compare": compare.VERB,
+    "convert": convert.VERB,
     "config": config.VERB,
     "doctor": doctor.VERB,
+    "cite": cite.VERB,
+    "completion": completion.VERB,
 }
 """Every verb by name, in the order of the help."""
 

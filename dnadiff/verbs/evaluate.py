@@ -2,12 +2,16 @@
 
 import argparse
 
-from dnadiff.verbs.flags import dtype, one_of, seed_and_threads, whole
+from dnadiff.errors import InputError
+from dnadiff.verbs.flags import one_of, seed_and_threads, shard, whole
 from dnadiff.verbs.parser import Verb
+from dnadiff.verbs.walk import block_size
+
+ASKED = ("split", "samples", "windows", "both_strands", "batch_size", "block_size", "dtype", "seed")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the verb's arguments to a parser."""
+    """Adds the verb's arguments to a parser; what was left out is None, and the recipe's default."""
     splits = ("test", "valid", "train")
     parser.add_argument("run", metavar="RUN", help="run folder")
     parser.add_argument(
@@ -17,37 +21,44 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a genome to score whole, or regions of the run's genome (default: the held-out split)",
     )
     parser.add_argument("-o", "--out", metavar="FILE", help="report.json or .tsv; - writes TSV to standard output")
-    parser.add_argument("--split", type=one_of(*splits), default="test", metavar="|".join(splits), help="default: test")
-    parser.add_argument(
-        "--samples", type=whole(1), default=1, metavar="M", help="Monte-Carlo draws a window (default: 1)"
-    )
+    parser.add_argument("--split", type=one_of(*splits), metavar="|".join(splits), help="default: test")
+    parser.add_argument("--samples", type=whole(1), metavar="M", help="Monte-Carlo draws a window (default: 1)")
     parser.add_argument("--windows", type=whole(1), metavar="N", help="score N windows only (default: all)")
-    parser.add_argument("--both-strands", action="store_true", help="average the bound over both strands")
+    parser.add_argument("--both-strands", action="store_const", const=True, help="average the bound over both strands")
     parser.add_argument(
-        "--batch-size", type=whole(1), default=64, metavar="B", help="windows at once; changes no figure"
+        "--batch-size", type=whole(1), metavar="B", help="windows at once; changes no figure (default: 64)"
     )
-    dtype(parser)
+    block_size(parser)
+    shard(parser, "windows; -o PART.npz")
+    parser.add_argument("--merge", nargs="+", metavar="PART", help="report of the parts that all shards wrote")
+    parser.add_argument("--dtype", type=one_of("fp32", "bf16"), metavar="fp32|bf16", help="default: fp32")
     seed_and_threads(parser)
 
 
 def run(args: argparse.Namespace, argv: list[str]) -> None:
     """Runs the verb on its parsed arguments and the words of the command line."""
-    from dnadiff.recipes.evaluate import evaluate
+    asked = {name: vars(args)[name] for name in ASKED if vars(args)[name] is not None}
+    if args.merge is not None:
+        _merge(args, asked, argv)
+    elif args.shard is not None:
+        from dnadiff.recipes.evaluate_shards import evaluate_shard
+        from dnadiff.recipes.scoring import Asked
+        from dnadiff.recipes.shards import Shard
 
-    evaluate(
-        args.run,
-        args.data,
-        args.out,
-        split=args.split,
-        samples=args.samples,
-        windows=args.windows,
-        both_strands=args.both_strands,
-        batch_size=args.batch_size,
-        dtype=args.dtype,
-        seed=args.seed,
-        quiet=args.quiet,
-        argv=argv,
-    )
+        evaluate_shard(args.run, args.out, Shard(*args.shard), Asked(args.data, **asked), quiet=args.quiet)
+    else:
+        from dnadiff.recipes.evaluate import evaluate
+
+        evaluate(args.run, args.data, args.out, **asked, quiet=args.quiet, argv=argv)
+
+
+def _merge(args: argparse.Namespace, asked: dict, argv: list[str]) -> None:
+    given = [f"--{name.replace('_', '-')}" for name in (*asked, *(["shard"] if args.shard else []))]
+    if args.data is not None or given:
+        raise InputError(f"{args.data or given[0]}: contradicts --merge, whose parts say what was scored; leave it out")
+    from dnadiff.recipes.evaluate_shards import merge
+
+    merge(args.run, args.merge, args.out, quiet=args.quiet, argv=argv)
 
 
 VERB = Verb("score held-out sequence, in bits per base", arguments, run)

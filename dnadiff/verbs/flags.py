@@ -36,15 +36,26 @@ def real(above: float, most: float) -> Callable[[str], float]:
     return parse
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
-    """An argument type: one of some words."""
+class OneOf:
+    """An argument type: one of some words.
 
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise argparse.ArgumentTypeError(f"{text!r}: {did_you_mean(text, choices)}")
+    Args:
+        *choices: The words.
+    """
+
+    def __init__(self, *choices: str) -> None:
+        self.choices = choices
+
+    def __call__(self, text: str) -> str:
+        """The word, if it is one of them."""
+        if text not in self.choices:
+            raise argparse.ArgumentTypeError(f"{text!r}: {did_you_mean(text, self.choices)}")
         return text
 
-    return parse
+
+def one_of(*choices: str) -> OneOf:
+    """An argument type: one of some words."""
+    return OneOf(*choices)
 
 
 def seed(text: str) -> int:
@@ -53,6 +64,26 @@ def seed(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def shard(parser: argparse.ArgumentParser, what: str) -> None:
+    """Adds ``--shard``, a number and how many there are.
+
+    Args:
+        parser: The verb's.
+        what: What a shard is a part of.
+    """
+    parser.add_argument(
+        "--shard", type=_shard, metavar="I/N", help=f"only part I of N of the {what}, from 1; needs --seed"
+    )
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, slash, of = text.partition("/")
+    known = slash and all(word.isascii() and word.isdigit() for word in (number, of))
+    if not known or not 1 <= int(number) <= int(of):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a part such as 1/4, 2/4, 3/4 or 4/4")
+    return int(number), int(of)
 
 
 def seed_and_threads(parser: argparse.ArgumentParser) -> None:

@@ -20,6 +20,10 @@ class Parser(argparse.ArgumentParser):
             raise InputError(f"{word}: unknown to {self.prog}; {hint}")
         return args
 
+    def actions(self) -> list[argparse.Action]:
+        """The arguments that were added, those of the help included."""
+        return list(self._actions)
+
     def error(self, message: str) -> NoReturn:
         """Nothing: raises the message instead of printing the usage and leaving."""
         raise InputError(f"{message} (see {self.prog} --help)")

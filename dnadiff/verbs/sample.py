@@ -2,7 +2,7 @@
 
 import argparse
 
-from dnadiff.verbs.flags import dtype, seed_and_threads, whole
+from dnadiff.verbs.flags import dtype, seed_and_threads, shard, whole
 from dnadiff.verbs.parser import Verb
 from dnadiff.verbs.walk import walk_flags, walk_of
 
@@ -17,6 +17,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=whole(1), default=64, metavar="B", help="sequences at once; changes no sequence"
     )
+    shard(parser, "sequences; `cat` of all parts in order is the whole")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where a killed process stopped; leave a finished FASTA as it is"
+    )
     dtype(parser)
     seed_and_threads(parser)
 
@@ -24,6 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, argv: list[str]) -> None:
     """Runs the verb on its parsed arguments and the words of the command line."""
     from dnadiff.recipes.sample import sample
+    from dnadiff.recipes.shards import Shard
 
     sample(
         args.run,
@@ -34,6 +39,8 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
         batch_size=args.batch_size,
         dtype=args.dtype,
         seed=args.seed,
+        shard=Shard(*args.shard or (1, 1)),
+        resume=args.resume,
         quiet=args.quiet,
         argv=argv,
     )

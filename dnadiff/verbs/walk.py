@@ -3,30 +3,45 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from dnadiff.errors import InputError
 from dnadiff.verbs.flags import one_of, real, whole
 
 if TYPE_CHECKING:
     from dnadiff.recipes.walk import Walk
 
+SAMPLERS = ("first_hitting", "ancestral", "remdm", "posterior", "analytic", "autoregressive")
+REMASK = ("cap", "rescale", "conf", "loop")
+
 
 def walk_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags."""
-    samplers = ("first_hitting", "ancestral")
-    parser.add_argument(
-        "--sampler",
-        type=one_of(*samplers),
-        default=samplers[0],
-        metavar="|".join(samplers),
-        help=f"default: {samplers[0]}",
+    add, share = parser.add_argument, real(0, 1)
+    names = "|".join(SAMPLERS)
+    add("--sampler", type=one_of(*SAMPLERS), metavar=names, help="default: the exact one of the model")
+    add(
+        "--steps",
+        type=whole(1),
+        metavar="T",
+        help="steps of all but first_hitting and autoregressive",
     )
-    parser.add_argument("--steps", type=whole(1), metavar="T", help="steps of the ancestral sampler")
+    add("--tokens-per-step", type=whole(1), metavar="K", help="bases first_hitting reveals at once (1 is exact)")
+    add("--temperature", type=real(0, 100), default=1.0, metavar="X", help="default: 1")
+    add("--nucleus", type=share, default=1.0, metavar="P", help="keep the likeliest bases up to P (1: all)")
+    add("--top-k", type=whole(1), metavar="K", help="keep the K likeliest bases (default: all)")
+    add("--remask", type=one_of(*REMASK), metavar="|".join(REMASK), help="how remdm takes bases back (default: cap)")
+    add("--eta", type=share, metavar="X", help="how strongly (default: the paper's, .008 .015 1 .02)")
+    add("--t-on", type=share, metavar="T", help="time at which --remask loop begins (default: .55)")
+    add("--t-off", type=share, metavar="T", help="time at which it ends (default: .05)")
+    add("--alpha-on", type=share, metavar="A", help="share of the bases there meanwhile (default: .9)")
+    add("--stride", type=whole(1), metavar="S", help="slide a training window along longer sequences, S bases a time")
+    add("--label", metavar="NAME", help="class to generate, for models trained with classes (default: any)")
+    add("--guidance", type=real(0, 1000), metavar="GAMMA", help="push towards the class: 1 does not, 2 does")
+    block_size(parser)
+
+
+def block_size(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--block-size``."""
     parser.add_argument(
-        "--tokens-per-step", type=whole(1), metavar="K", help="bases first_hitting reveals at once (1 is exact)"
-    )
-    parser.add_argument("--temperature", type=real(0, 100), default=1.0, metavar="X", help="default: 1")
-    parser.add_argument(
-        "--nucleus", type=real(0, 1), default=1.0, metavar="P", help="keep the likeliest bases up to P (1: all)"
+        "--block-size", type=whole(1), metavar="B", help="bases of a block (default: as the model was trained)"
     )
 
 
@@ -36,16 +51,23 @@ def walk_of(args: argparse.Namespace) -> "Walk":
     Raises:
         InputError: A flag belongs to another sampler.
     """
-    if args.steps is not None and args.sampler != "ancestral":
-        raise InputError("--steps: belongs to --sampler ancestral; first_hitting takes --tokens-per-step")
-    if args.tokens_per_step is not None and args.sampler != "first_hitting":
-        raise InputError("--tokens-per-step: belongs to --sampler first_hitting; ancestral takes --steps")
-    from dnadiff.recipes.walk import Walk
+    from dnadiff.recipes.walk import Walk, checked
 
-    return Walk(
+    walk = Walk(
         sampler=args.sampler,
         steps=args.steps,
-        tokens_per_step=args.tokens_per_step or 1,
+        tokens_per_step=args.tokens_per_step,
         temperature=args.temperature,
         nucleus=args.nucleus,
+        top_k=args.top_k,
+        remask=args.remask,
+        eta=args.eta,
+        t_on=args.t_on,
+        t_off=args.t_off,
+        alpha_on=args.alpha_on,
+        stride=args.stride,
+        block_size=args.block_size,
+        label=args.label,
+        guidance=args.guidance,
     )
+    return checked(walk)

@@ -85,5 +85,5 @@ def test_hidden_keys_do_not_matter():
 
 
 def test_the_table_refuses_what_it_cannot_honour():
-    with pytest.raises(InputError, match="Full"):
-        ideal()(XT[:, :3], T, pattern=BlockCausal(1))
+    with pytest.raises(InputError, match="hidden keys"):
+        ideal()(XT[:, :3], T, valid=XT[:, :3] > 0)

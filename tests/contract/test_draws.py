@@ -56,3 +56,10 @@ def test_recorded_values():
 
 RECORDED_UNIFORM = [0.7118876949885751, 0.16548727944156238]
 RECORDED_STRATUM = 0.6189200046913431
+
+
+def test_draws_after_some_positions_are_those_of_the_longer_rows():
+    whole, rest = Draws(3, [5, 9]), Draws(3, [5, 9]).after(4)
+    assert torch.equal(rest.uniform("token", 2, 6), whole.uniform("token", 2, 10)[:, 4:])
+    assert torch.equal(rest.uniform("pair", 0, 3, 2), whole.uniform("pair", 0, 7, 2)[:, 4:])
+    assert torch.equal(rest.after(1).rows(slice(1, 2)).uniform("token", 0, 2), whole.uniform("token", 0, 7)[1:, 5:])

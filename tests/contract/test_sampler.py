@@ -3,17 +3,50 @@
 import pytest
 import torch
 
-from dnadiff.diffusion import Ancestral, FirstHitting
+from dnadiff.diffusion import (
+    D3PM,
+    Analytic,
+    Ancestral,
+    Denoiser,
+    FirstHitting,
+    Posterior,
+    ReMDM,
+    Sedd,
+    Sliding,
+    Truncation,
+    UniformProcess,
+)
 from dnadiff.errors import InputError
 from dnadiff.random import Draws
 from tests.oracle import BASES, MASK, VOCAB
 from tests.tiny import tiny_denoiser
 
 L = 16
+
+
+def as_model_of(parameterization, denoiser, process=None):
+    """The same network, read as another method reads it."""
+    conditioned = denoiser.time_conditioning
+    return Denoiser(
+        denoiser.backbone, parameterization, process or denoiser.process, time_conditioning=conditioned
+    ).eval()
+
+
+def udlm(denoiser):
+    process = UniformProcess(denoiser.process.schedule, MASK, BASES)
+    return as_model_of(D3PM(MASK, BASES, subs_masking=True), denoiser, process)
+
+
 MAKE = {
     "first hitting": lambda denoiser, **kw: FirstHitting(denoiser, **kw),
     "first hitting 3": lambda denoiser, **kw: FirstHitting(denoiser, 3, **kw),
     "ancestral": lambda denoiser, **kw: Ancestral(denoiser, 6, **kw),
+    "remdm cap": lambda denoiser, **kw: ReMDM(denoiser, 6, eta=0.4, **kw),
+    "remdm conf": lambda denoiser, **kw: ReMDM(denoiser, 6, remask="conf", **kw),
+    "posterior of udlm": lambda denoiser, **kw: Posterior(udlm(denoiser), 3, **kw),
+    "posterior of d3pm": lambda denoiser, **kw: Posterior(as_model_of(D3PM(MASK, BASES), denoiser), 3, **kw),
+    "analytic": lambda denoiser, **kw: Analytic(as_model_of(Sedd(MASK, BASES), denoiser), 3, **kw),
+    "sliding remdm": lambda denoiser, **kw: Sliding(ReMDM(denoiser, 4, eta=0.4, **kw), 9, 4, lead=1),
 }
 
 
@@ -80,6 +113,16 @@ def test_progress_counts_calls_and_positions():
     assert len(revealed) <= L, "steps in which nothing is revealed cost no call"
 
 
+def test_the_network_is_told_the_time_of_the_plan(monkeypatch):
+    denoiser, told = tiny_denoiser(time_conditioning=True), []
+    forward = denoiser.forward
+    monkeypatch.setattr(denoiser, "forward", lambda x, t, **kw: told.append(t.item()) or forward(x, t, **kw))
+    sampler, x = FirstHitting(denoiser), torch.full((1, L), MASK)
+    sampler(x, Draws(0, [0]))
+    plan = sampler.plan(x == MASK, Draws(0, [0]).uniform("reveal", 0, L))
+    assert told == plan.time[0].sort(descending=True).values.tolist()
+
+
 @pytest.mark.parametrize("shape", [(0, L), (3, 0)])
 def test_nothing_to_do(make, shape):
     x = torch.full(shape, MASK)
@@ -90,7 +133,7 @@ def test_allowed_tokens(make):
     allowed = torch.zeros(2, L, VOCAB, dtype=torch.bool)
     allowed[0, :, [7, 10]] = True
     allowed[1, :, [8, 9]] = True
-    out = make(tiny_denoiser())(torch.full((2, L), MASK), Draws(0, [0, 1]), allowed=allowed)
+    out = make(tiny_denoiser())(torch.full((2, L), MASK), Draws(0, [0, 2]), allowed=allowed)
     assert set(out[0].tolist()) == {7, 10} and set(out[1].tolist()) == {8, 9}
 
 
@@ -101,24 +144,29 @@ def test_allowed_must_leave_something(make):
         make(tiny_denoiser())(torch.full((1, L), MASK), Draws(0, [0]), allowed=allowed)
 
 
-def test_low_temperature_and_small_nucleus_take_the_likeliest_token():
-    """Both extremes are greedy decoding in the same order, which is written out here."""
+def test_low_temperature_small_nucleus_and_top_1_take_the_likeliest_token():
+    """All three are greedy decoding in the same order, which is written out here."""
     denoiser, draws = tiny_denoiser(), Draws(3, [0])
     x = torch.full((1, L), MASK)
     with torch.no_grad():
         for i in draws.uniform("reveal", 0, L)[0].argsort(descending=True).tolist():
             x[0, i] = denoiser(x, None)[0, i].argmax()
-    for extreme in ({"temperature": 1e-3}, {"nucleus_p": 1e-3}):
-        assert torch.equal(FirstHitting(denoiser, **extreme)(torch.full((1, L), MASK), draws), x)
+    for extreme in ({"temperature": 1e-3}, {"nucleus_p": 1e-3}, {"top_k": 1}):
+        sampler = FirstHitting(denoiser, truncation=Truncation(**extreme))
+        assert torch.equal(sampler(torch.full((1, L), MASK), draws), x)
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"temperature": 0.0}, {"temperature": -1.0}, {"nucleus_p": 0.0}, {"nucleus_p": 1.1}, {"tokens_per_step": 0}],
+    "wrong", [{"temperature": 0.0}, {"temperature": -1.0}, {"nucleus_p": 0.0}, {"nucleus_p": 1.1}, {"top_k": 0}]
 )
-def test_impossible_settings(wrong):
+def test_impossible_truncations(wrong):
     with pytest.raises(InputError, match="needs"):
-        FirstHitting(tiny_denoiser(), **wrong)
+        Truncation(**wrong)
+
+
+def test_first_hitting_needs_a_token_a_step():
+    with pytest.raises(InputError, match="tokens_per_step=0"):
+        FirstHitting(tiny_denoiser(), 0)
 
 
 def test_ancestral_needs_a_step():

@@ -4,59 +4,21 @@ import csv
 import hashlib
 import json
 
-import numpy as np
 import pytest
-import torch
 
-from dnadiff.checkpoints.folder import build_denoiser, save_model
-from dnadiff.config import compose, to_json
 from dnadiff.data.genome import open_genome
-from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.errors import InputError
-from dnadiff.evaluation.markov import MarkovChain
 from dnadiff.recipes.compare import compare
 from dnadiff.recipes.evaluate import evaluate, verdict
-from dnadiff.recipes.inputs import split_of
-
-SPEC = {
-    "format": 1, "length": 32, "algo": "mdlm", "bos": False, "time_conditioning": False,
-    "tokenizer": {"name": "nucleotide"},
-    "backbone": {
-        "name": "dit", "vocab_size": 12, "hidden_size": 16, "n_blocks": 1, "n_heads": 2, "cond_dim": 8,
-        "dropout": 0.0, "adaln": True, "n_classes": 0,
-    },
-    "parameterization": {"name": "subs", "mask_id": 3, "allowed": [7, 8, 9, 10]},
-    "process": {"name": "absorbing", "schedule": {"name": "loglinear", "eps": 0.001}},
-}  # fmt: skip
-
-
-def fasta(path, records: dict[str, str]) -> str:
-    path.write_text("".join(f">{name}\n{bases}\n" for name, bases in records.items()))
-    return str(path)
-
-
-def random_bases(n: int, seed: int, p: tuple = (0.35, 0.15, 0.15, 0.35)) -> str:
-    return "".join(np.random.default_rng(seed).choice(list("ACGT"), n, p=p))
+from tests.runs import fasta, random_bases, untrained
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run folder as train leaves it, of a model that was not trained."""
     folder = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DNADIFF_CACHE", str(folder / "cache"))
-        genome = fasta(folder / "genome.fa", {"one": random_bases(9000, 1), "two": random_bases(3000, 2)})
-        config = compose(["model.length=32", "data.split=blocks", f"data.path={genome}", "seed=1"])
-        store = open_genome(genome)
-        split = split_of(config.data, store, 32)
-        MarkovChain.fit((store.codes(interval) for interval in split.train), 4).save(folder / "baseline.npz")
-        (folder / "config.json").write_text(json.dumps(to_json(config)))
-        (folder / "split.json").write_text(json.dumps(split.to_json()))
-        rows = ["step,train_bits_per_base,valid_bits_per_base", "10,2.01,", "10,,1.99", "20,1.97,", "20,nan,1.96"]
-        (folder / "log.csv").write_text("\n".join(rows) + "\n")
-        torch.manual_seed(0)
-        save_model(folder / "model", build_denoiser(SPEC), NucleotideTokenizer(), SPEC, {})
-        yield folder
+        yield untrained(folder)
 
 
 def tsv(text: str) -> list[dict[str, str]]:

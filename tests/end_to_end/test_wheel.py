@@ -25,6 +25,7 @@ def test_the_wheel_carries_the_presets_and_the_licence(wheel):
     presets = {f"dnadiff/configs/{file.relative_to(ROOT / 'configs')}" for file in (ROOT / "configs").rglob("*.yaml")}
     modules = {str(file.relative_to(ROOT)) for file in (ROOT / "dnadiff").rglob("*.py")}
     assert presets | modules <= set(names)
+    assert "dnadiff/references.bib" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not any(name.startswith(("tests", "benchmarks", "data")) for name in names)
 
@@ -54,6 +55,7 @@ def test_the_installed_wheel_runs_from_another_folder(wheel, tmp_path):
 
     assert "model=tiny" in run("config", "ls", "model")
     assert "length: 256" in run("config", "show", "experiment=demo")
+    assert "sahoo2024simple" in run("cite", "--all")
     where = subprocess.run(
         [sys.executable, "-c", "import dnadiff; print(dnadiff.__file__)"],
         capture_output=True, text=True, cwd=elsewhere, env=environment, check=True,

@@ -22,16 +22,30 @@ PACKAGE = sorted((ROOT / "dnadiff").rglob("*.py"))
 SOURCES = sorted([*PACKAGE, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])
 TEXTS = [
     file
-    for file in [*SOURCES, *(ROOT / "configs").rglob("*.yaml"), *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    for file in [
+        *SOURCES,
+        *(ROOT / "configs").rglob("*.yaml"),
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "notebooks").glob("*.ipynb"),
+    ]
     if file != Path(__file__)
-] + [ROOT / "pyproject.toml", ROOT / "constraints.txt", ROOT / "Makefile", ROOT / ".ci" / "run"]
+] + [
+    ROOT / "pyproject.toml",
+    ROOT / "constraints.txt",
+    ROOT / "Makefile",
+    ROOT / "CITATION.cff",
+    ROOT / "dnadiff" / "references.bib",
+    ROOT / ".ci" / "run",
+]
 
 BASE = {"__version__", "errors", "random"}
 INSIDE = {  # layer -> what of dnadiff it may import
     "errors": set(),
     "random": set(),
-    "schema": {"errors"},
+    "schema": {"errors", "schema"},
     "config": {"errors", "schema"},
+    "upstream_keys": {"errors", "config"},
     "models": BASE | {"models"},
     "diffusion": BASE | {"diffusion", "models.attention", "models.cache"},
     "data": BASE | {"data"},
@@ -43,6 +57,7 @@ INSIDE = {  # layer -> what of dnadiff it may import
         "__version__",
         "recipes",
         "config",
+        "upstream_keys",
         "schema",
         "training",
         "evaluation",
@@ -61,10 +76,11 @@ OUTSIDE = {  # layer -> the packages it may import besides the standard library;
     "random": {"numpy", "torch"},
     "schema": set(),
     "config": {"hydra", "omegaconf"},
+    "upstream_keys": set(),
     "models": {"torch", "einops", "flash_attn"},
     "diffusion": {"torch", "einops"},
     "data": {"torch", "numpy", "pyfaidx", "Bio", "tokenizers", "pyarrow", "datasets"},
-    "checkpoints": {"torch", "numpy", "safetensors", "transformers"},
+    "checkpoints": {"torch", "numpy", "safetensors", "transformers", "huggingface_hub"},
     "evaluation": {"torch", "numpy", "sklearn", "matplotlib"},
     "training": None,
     "recipes": None,
@@ -76,6 +92,8 @@ OUTSIDE = {  # layer -> the packages it may import besides the standard library;
 ONLY_IN_FUNCTIONS = {
     "flash_attn",
     "transformers",
+    "wandb",
+    "huggingface_hub",
     "tokenizers",
     "pyarrow",
     "datasets",

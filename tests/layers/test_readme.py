@@ -1,7 +1,8 @@
 """Every `dna-diff` line and every Python block of the README runs, in order, in one folder.
 
-The lines are run as they stand, through a shell. Three verbs only do less of the same: what is appended here ends
-training after a few steps, scores a few windows and draws a few sequences.
+The lines are run as they stand, through a shell, beside a checkpoint of another implementation. Four verbs only do
+less of the same: what is appended here leaves out the training of doctor, ends training after a few steps, scores a few
+windows and draws a few sequences.
 """
 
 import os
@@ -10,8 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.foreign import lightning
+
 ROOT = Path(__file__).parents[2]
 LESS = {
+    "doctor": "--no-train",
     "train": "train.steps=12 train.val_windows=8",
     "evaluate": "--windows 32",
     "sample": "-n 2",
@@ -47,6 +51,7 @@ def test_every_step_of_the_readme_runs(tmp_path):
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dnadiff "$@"\n')
     command.chmod(0o755)
     (tmp_path / "data").symlink_to(ROOT / "data")
+    lightning(tmp_path / "mdlm.ckpt")
     environment = {**os.environ, "PATH": f"{command.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     for language, step in STEPS:
         words = ["sh", "-c", shortened(step)] if language == "bash" else [sys.executable, "-c", step]

@@ -16,12 +16,15 @@ from dnadiff.diffusion import (
     Linear,
     LogLinear,
     MaskedNELBO,
+    NextToken,
+    NextTokenNLL,
     Noised,
     Subs,
 )
 from dnadiff.models.attention import BlockCausal, BlockDiffusion, Full
 from dnadiff.models.cache import KVCache
 from dnadiff.models.dit import DiT
+from dnadiff.random import Draws
 
 HERE = Path(__file__).parent
 LOGITS = dict(atol=2e-5, rtol=0)
@@ -126,13 +129,28 @@ def test_mdlm_schedules(mdlm, name, schedule):
     torch.testing.assert_close(rate.float(), ref[f"noise_{name}_dsigma"].float(), atol=2e-4, rtol=1e-3)
 
 
-def test_ar_log_probabilities():
+@pytest.fixture(scope="module")
+def ar():
     model, ref = backbone("ar")
-    x = ref["x0"]
-    logits = model(x, torch.zeros(len(x)), pattern=BlockCausal(1)).clone()
-    logits[..., 3] = -1000.0  # upstream's way to rule the mask out
+    everything = tuple(i for i in range(12) if i != 3)
+    return Denoiser(model, NextToken(3, everything), AbsorbingProcess(LogLinear(), mask_id=3)), ref
+
+
+def test_ar_log_probabilities(ar):
+    """Upstream rules the mask out with a logit of -1000."""
+    denoiser, ref = ar
     possible = ref["ar_logprobs"] > -500
-    torch.testing.assert_close(logits.log_softmax(-1)[possible], ref["ar_logprobs"][possible], **LOGITS)
+    log_p = denoiser(ref["x0"], None, pattern=BlockCausal(1))
+    torch.testing.assert_close(log_p[possible], ref["ar_logprobs"][possible], **LOGITS)
+
+
+def test_ar_nll(ar):
+    """Upstream scores token i + 1 with the logits at i and counts its first pad as a token of the shifted row."""
+    denoiser, ref = ar
+    loss = NextTokenNLL()(denoiser, Batch(ref["x0"], ref["attention_mask"].bool()), Draws(0, range(4)))
+    assert not loss.nll[:, 0].any() and not loss.valid[:, 0].any()
+    torch.testing.assert_close(loss.nll[:, 1:], ref["ar_nll"], atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(loss.mean, ref["ar_loss"], atol=1e-4, rtol=1e-5)
 
 
 @pytest.mark.parametrize("size", [1, 4, 8, 32])

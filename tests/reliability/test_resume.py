@@ -104,7 +104,7 @@ def test_a_killed_run_continues_bit_for_bit(genome, reference, tmp_path, step):
 
 
 def test_a_run_may_be_made_longer_but_nothing_else_may_change(stopped, capsys):
-    with pytest.raises(InputError, match=r"optim\.lr=1: a resumed run keeps its settings; only train\.steps and"):
+    with pytest.raises(InputError, match=r"optim\.lr=1: a resumed run keeps its settings; only train\.steps, train"):
         resume(str(stopped), ["optim.lr=1"])
     with pytest.raises(InputError, match=r"train\.steps=x: expected a number or null"):
         resume(str(stopped), ["train.steps=x"])

@@ -6,10 +6,15 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from benchmarks import chaos
+from dnadiff.cli import main
 from dnadiff.data.genome import build_store
 from dnadiff.data.intervals import Interval
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.data.windows import WindowDataset
+from dnadiff.training.writer import read_checkpoint
+from tests.reliability.test_ranks import FINE, note_samples
+from tests.runs import write_genome
 
 
 def as_is(batch):
@@ -73,3 +78,25 @@ def test_forked_processes_that_read_at_once_disturb_nobody(dataset):
         int(value) for i in range(0, 3000, 50) for value in dataset.__getitems__(range(i, i + 50))["tokens"].sum(1)
     ]
     assert all(result == alone for result in results)
+
+
+def test_neither_workers_nor_accumulation_change_samples_masks_or_loss(tmp_path):
+    genome, seen, losses = write_genome(tmp_path / "g.fa"), {}, {}
+    for workers, accumulate in ((0, 1), (0, 2), (2, 1), (4, 2)):
+        folder = tmp_path / f"{workers}-{accumulate}"
+        folder.mkdir()
+        more = {"data.workers": workers, "optim.accumulate": accumulate, "train.val_every": 99, "train.steps": 3}
+
+        def act(folder=folder, settings=FINE | more):
+            note_samples(folder)(0)
+            return main(["train", genome, *chaos.words(settings), "-o", str(folder / "run"), "-q"])
+
+        assert chaos.finished(act, folder, 120) == 0, (folder / "stderr").read_text()
+        lines = (folder / "samples-0").read_text().splitlines()
+        first = FINE["optim.batch_size"]  # the plan has tried the samples of the first step too
+        seen[workers, accumulate] = sorted(line for line in lines if int(line.split()[0]) >= first)
+        states = [read_checkpoint(folder / "run" / "checkpoints" / f"step-{n}") for n in (1, 2, 3)]
+        losses[workers, accumulate] = [state["running"]["nats"] for state in states]
+    assert len(seen[0, 1]) == 2 * 8
+    assert all(lines == seen[0, 1] for lines in seen.values())
+    assert all(values == pytest.approx(losses[0, 1], rel=1e-6) for values in losses.values())

@@ -18,6 +18,7 @@ from dnadiff.evaluation.likelihood import (
     chosen_floors,
     difference,
     floor_scores,
+    joined,
     reverse_complement,
     score,
     summarise,
@@ -116,10 +117,19 @@ def test_bos_is_shown_and_never_scored(denoiser):
 def test_windows_without_a_base_are_left_out_and_none_at_all_is_refused(denoiser):
     scores = score(denoiser, NELBO, batches(["NNNN", "ACGT"], 1), seed=5)
     np.testing.assert_array_equal(scores.item_ids, [1])
-    with pytest.raises(InputError, match="found no base"):
-        score(denoiser, NELBO, batches(["NNNN"], 1), seed=5)
-    with pytest.raises(InputError, match="found no base"):
-        score(denoiser, NELBO, [], seed=5)
+    for empty in (batches(["NNNN"], 1), []):
+        nothing = score(denoiser, NELBO, empty, seed=5, samples=2)
+        assert nothing.bits.shape == (0, 2)
+        with pytest.raises(InputError, match="found no base"):
+            joined([nothing])
+
+
+def test_parts_are_joined_in_the_order_of_their_windows_each_window_once():
+    one = Scores(np.array([4, 7]), np.array([[4.0], [7.0]]), np.array([2, 3]))
+    other = Scores(np.array([1, 4]), np.array([[1.0], [4.0]]), np.array([1, 2]))
+    both = joined([one, other])
+    assert both.item_ids.tolist() == [1, 4, 7] and both.counts.tolist() == [1, 2, 3]
+    assert both.bits.tolist() == [[1.0], [4.0], [7.0]]
 
 
 def test_standard_error_is_the_textbook_one_for_equal_windows():

@@ -6,7 +6,18 @@ import mpmath
 import pytest
 import torch
 
-from dnadiff.diffusion import SCHEDULES, Cosine, CosineSquared, Geometric, Linear, LogLinear
+from dnadiff.diffusion import (
+    SCHEDULES,
+    Cosine,
+    CosineSquared,
+    Geometric,
+    Linear,
+    Log,
+    LogLinear,
+    LogUniform,
+    Square,
+    SquareRoot,
+)
 from tests.oracle import SCHEDULE_NAMES
 
 
@@ -59,11 +70,22 @@ class TestEverySchedule:
 
 
 TINY = 1e-9
+
+
+def exact_log_uniform(sigma_min, sigma_max, t):
+    low, high = (1 - mpmath.exp(-sigma) for sigma in (sigma_min, sigma_max))
+    return low ** (1 - t) * high**t
+
+
 EXACT = {  # the move chance at t = 1e-9 and alpha at t = 1 - 1e-9, from 60 digits
     "loglinear": (LogLinear(), lambda t: (1 - mpmath.mpf("1e-3")) * t),
     "cosine": (Cosine(), lambda t: (1 - mpmath.mpf("1e-3")) * (1 - mpmath.cos(mpmath.pi * t / 2))),
     "cosine_squared": (CosineSquared(), lambda t: (1 - mpmath.mpf("1e-3")) * mpmath.sin(mpmath.pi * t / 2) ** 2),
     "linear": (Linear(0.0, 7.0), lambda t: 1 - mpmath.exp(-7 * t)),
+    "square": (Square(), lambda t: (1 - mpmath.mpf("1e-3")) * t**2),
+    "square_root": (SquareRoot(), lambda t: (1 - mpmath.mpf("1e-3")) * mpmath.sqrt(t)),
+    "log": (Log(), lambda t: (1 - mpmath.mpf("1e-3")) * mpmath.log(1 + t, 2)),
+    "log_uniform": (LogUniform(1e-9, 7.0), lambda t: exact_log_uniform(mpmath.mpf("1e-9"), mpmath.mpf(7), t)),
     "geometric": (Geometric(1e-12, 20.0), lambda t: 1 - mpmath.exp(-(mpmath.mpf("1e-12") ** (1 - t)) * 20**t)),
 }
 
@@ -92,4 +114,25 @@ def test_closed_forms_at_half_time():
     assert Cosine(0.0).alpha(t).item() == pytest.approx(math.sqrt(0.5))
     assert CosineSquared(0.0).alpha(t).item() == pytest.approx(0.5)
     assert Linear(0.0, 2.0).alpha(t).item() == pytest.approx(math.exp(-1))
+    assert Square(0.0).alpha(t).item() == pytest.approx(0.75)
+    assert SquareRoot(0.0).alpha(t).item() == pytest.approx(1 - math.sqrt(0.5))
+    assert Log(0.0).alpha(t).item() == pytest.approx(2 - math.log2(3))
+    assert LogUniform(1e-2, 7.0).weight(t).item() == pytest.approx(math.log(math.expm1(-7) / math.expm1(-1e-2)))
     assert Geometric(1e-2, 1.0).alpha(t).item() == pytest.approx(math.exp(-0.1))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "move_chance", "loss_scaling"),
+    [
+        (LogLinear(0.0), lambda t: t, lambda t: 1 / t),
+        (Square(0.0), lambda t: t**2, lambda t: 2 / t),
+        (SquareRoot(0.0), lambda t: t**0.5, lambda t: 0.5 / t),
+        (Log(0.0), lambda t: math.log1p(t) / math.log(2), lambda t: 1 / (math.log1p(t) * (1 + t))),
+    ],
+)
+def test_bd3lms_schedules(schedule, move_chance, loss_scaling):
+    """Move chance and weight as BD3-LM's ``noise_schedule`` has them, above its clamp of 1e-3."""
+    for value in (0.05, 0.3, 0.9):
+        t = torch.tensor([value], dtype=torch.float64)
+        assert schedule.move_chance(t).item() == pytest.approx(move_chance(value), rel=1e-12)
+        assert schedule.weight(t).item() == pytest.approx(loss_scaling(value), rel=1e-12)

@@ -6,7 +6,6 @@ import inspect
 import os
 import subprocess
 import sys
-import time
 import types
 
 import pytest
@@ -64,7 +63,7 @@ def refusal(capsys, *words):
         (["trian"], "trian: no such verb; did you mean train?"),
         (
             ["--vresion"],
-            "--vresion: no such verb; there are: prepare, train, sample, evaluate, compare, config, doctor",
+            f"--vresion: no such verb; there are: {', '.join(VERBS)}",
         ),
         (["sample", "run", "--nuclues", "0.9"], "--nuclues: unknown to dna-diff sample; did you mean --nucleus?"),
         (["sample", "run", "--batch", "3"], "--batch: unknown to dna-diff sample; did you mean --batch-size?"),
@@ -91,8 +90,9 @@ def refusal(capsys, *words):
             "argument --sampler: 'ancestrall': did you mean ancestral? (see dna-diff sample --help)",
         ),
         (
-            ["sample", "run", "--steps", "9"],
-            "--steps: belongs to --sampler ancestral; first_hitting takes --tokens-per-step",
+            ["sample", "run", "--sampler", "first_hitting", "--steps", "9"],
+            "--steps: belongs to --sampler ancestral, remdm, posterior and analytic; "
+            "first_hitting takes --tokens-per-step",
         ),
         (
             ["sample", "run", "--sampler", "ancestral", "--tokens-per-step", "9"],
@@ -125,7 +125,7 @@ def refusal(capsys, *words):
 )
 def test_a_mistake_is_one_line_and_exit_code_2(capsys, words, told):
     line = refusal(capsys, *words)
-    assert line.replace("ls|show", "action") == told
+    assert line.replace("ls|show|translate", "action") == told
 
 
 def test_no_verb_shows_the_help_and_is_a_mistake(capsys):
@@ -237,6 +237,34 @@ def test_sample_hands_over_its_flags(called):
     assert kwargs["walk"] == Walk(tokens_per_step=2, nucleus=0.9)
     assert main(["sample", "run", "--sampler", "ancestral", "--steps", "7"]) == 0
     assert (calls[1][0], calls[1][1]["walk"]) == (("run", "-"), Walk("ancestral", steps=7))
+    words = (
+        "--sampler remdm --remask loop --eta .1 --t-on .6 --t-off .1 --alpha-on .8 --top-k 3 --stride 9 --temperature 2"
+    )
+    assert main(["sample", "run", *words.split()]) == 0
+    loop = {"remask": "loop", "eta": 0.1, "t_on": 0.6, "t_off": 0.1, "alpha_on": 0.8}
+    assert calls[2][1]["walk"] == Walk("remdm", **loop, top_k=3, stride=9, temperature=2.0)
+
+
+def test_design_hands_over_its_flags(called):
+    calls = called("design")
+    words = ["design", "run", "t.fa", "-n", "3", "--mask", "m.bed", "--gc", "0.4-0.6:50", "--max-homopolymer", "4"]
+    words += [
+        "--avoid",
+        "GATC",
+        "TTTT,AAAA",
+        "--avoid-sites",
+        "EcoRI,BsaI",
+        "--avoid",
+        "CCWGG",
+        "--tokens-per-step",
+        "2",
+    ]
+    assert main(words) == 0
+    args, kwargs = calls[0]
+    assert args == ("run", "t.fa", "-")
+    assert (kwargs["n"], kwargs["mask"], kwargs["gc"], kwargs["max_homopolymer"]) == (3, "m.bed", "0.4-0.6:50", 4)
+    assert (kwargs["avoid"], kwargs["avoid_sites"]) == (["GATC", "TTTT", "AAAA", "CCWGG"], ["EcoRI", "BsaI"])
+    assert kwargs["walk"] == Walk(tokens_per_step=2)
 
 
 def test_evaluate_and_compare_hand_over_their_flags(called):
@@ -244,7 +272,7 @@ def test_evaluate_and_compare_hand_over_their_flags(called):
     assert main(["evaluate", "run", "--split", "valid", "-o", "x.json", "more.fa", "--both-strands"]) == 0
     args, kwargs = calls[0]
     assert args == ("run", "more.fa", "x.json")
-    assert (kwargs["split"], kwargs["both_strands"], kwargs["samples"], kwargs["windows"]) == ("valid", True, 1, None)
+    assert (kwargs["split"], kwargs["both_strands"]) == ("valid", True) and "samples" not in kwargs
     calls = called("compare")
     assert main(["compare", "a.fa", "-", "-k", "2", "5", "--picture", "x.png"]) == 0
     args, kwargs = calls[0]
@@ -261,13 +289,18 @@ def test_prepare_hands_over_its_flags(called):
     assert kwargs == {"rename_duplicates": False, "allow_truncated": False, "quiet": False}
 
 
-@pytest.mark.parametrize("verb", ["prepare", "train", "sample", "evaluate", "compare"])
+@pytest.mark.parametrize("verb", ["prepare", "train", "sample", "design", "evaluate", "compare"])
 def test_recipes_take_what_the_verbs_hand_over(verb):
     """The real recipe can be called with exactly the arguments that the verb gives."""
     module = importlib.import_module(f"dnadiff.recipes.{verb}")
-    words = {"prepare": ["g.fa"], "train": [], "sample": ["run"], "evaluate": ["run"], "compare": ["a.fa", "b.fa"]}[
-        verb
-    ]
+    words = {
+        "prepare": ["g.fa"],
+        "train": [],
+        "sample": ["run"],
+        "design": ["run", "t.fa"],
+        "evaluate": ["run"],
+        "compare": ["a.fa", "b.fa"],
+    }[verb]
     signature = inspect.signature(getattr(module, verb))
     bound = []
 
@@ -302,17 +335,6 @@ def test_help_imports_nothing_heavy(words):
     assert shown in done.stdout
 
 
-def test_help_takes_less_than_three_tenths_of_a_second():
-    times = []
-    for _ in range(8):  # other work on the machine can only slow it down, so the fastest counts
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "dnadiff", "train", "--help"], capture_output=True, check=True)
-        times.append(time.perf_counter() - start)
-        if times[-1] < 0.3:
-            return
-    pytest.fail(f"the fastest of {len(times)} took {min(times):.2f} s")
-
-
 def test_config_ls_and_show_print_to_standard_output(capsys):
     assert main(["config", "ls", "model"]) == 0
     out = capsys.readouterr().out
@@ -325,39 +347,3 @@ def test_config_ls_and_show_print_to_standard_output(capsys):
     ]
     assert main(["config", "show", "model=nano"]) == 0
     assert "hidden_size: 64" in capsys.readouterr().out
-
-
-def test_doctor_finds_this_machine_fit(capsys):
-    assert main(["doctor"]) == 0
-    out = capsys.readouterr().out
-    assert "torch" in out and out.endswith("all good\n")
-
-
-def test_doctor_knows_the_bad_versions():
-    from dnadiff.recipes.doctor import too_old
-
-    assert "malicious" in too_old("lightning", "2.6.3") and "malicious" in too_old("lightning", "2.6.2")
-    assert too_old("lightning", "2.6.4") is None and too_old("torch", "2.13.0+cpu") is None
-    assert "CVE-2026-24747" in too_old("torch", "2.9.1") and too_old("rich", "1.0") is None
-
-
-def test_doctor_counts_a_genome(tmp_path, capsys):
-    genome = tmp_path / "g.fa"
-    genome.write_text(">a\nACGT\nacgu\n>b x\nGGNNR\nGG\n")
-    assert main(["doctor", str(genome)]) == 0
-    facts = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
-    assert ["genome", "2 contigs, 15 bp"] in facts
-    assert ["GC", "66.7 %"] in facts  # 8 of the 12 known bases
-    assert ["unknown", "bases     20.00 %"] in facts  # N, N and R of 15
-    assert ["normalised", "uracil to t: 1"] in facts and ["normalised", "ambiguous to n: 1"] in facts
-
-
-def test_doctor_refuses_what_prepare_would(tmp_path, capsys):
-    genome = tmp_path / "g.fa"
-    genome.write_text(">a\nACGT\n>a\nGG\n")
-    assert main(["doctor", str(genome)]) == 2
-    told = f"dna-diff: error: {genome}: found the name a twice; prepare --rename-duplicates would work\n"
-    assert capsys.readouterr().err == told
-    genome.write_text(">a\nACGT\nAC1T\n")
-    assert main(["doctor", str(genome)]) == 2
-    assert capsys.readouterr().err.startswith(f"dna-diff: error: {genome}:3:3: found ")

@@ -10,13 +10,15 @@ from Bio import SeqIO
 from dnadiff.checkpoints.folder import model_hash, save_model
 from dnadiff.cli import main
 from dnadiff.data.tokenizers import NucleotideTokenizer
-from dnadiff.diffusion import FirstHitting
+from dnadiff.diffusion import Autoregressive, FirstHitting, Sliding, Truncation
+from dnadiff.diffusion.remasking import ETAS
 from dnadiff.errors import InputError
 from dnadiff.random import Draws
 from dnadiff.recipes.sample import sample
-from dnadiff.recipes.walk import Walk
-from tests.oracle import MASK
-from tests.tiny import SPEC, tiny_denoiser
+from dnadiff.recipes.walk import SAMPLERS, Walk, settled
+from dnadiff.verbs import walk as verbs
+from tests.oracle import BASES, BOS, MASK
+from tests.tiny import SPEC, tiny_denoiser, tiny_next_token
 
 
 def publish(folder, **changes):
@@ -63,7 +65,7 @@ def test_it_is_the_samplers_own_sequence(run, tmp_path):
         quiet=True,
         walk=Walk(tokens_per_step=2, temperature=0.8, nucleus=0.9),
     )
-    walk = FirstHitting(tiny_denoiser(), 2, temperature=0.8, nucleus_p=0.9)
+    walk = FirstHitting(tiny_denoiser(), 2, truncation=Truncation(temperature=0.8, nucleus_p=0.9))
     tokens = walk(torch.full((1, 12), MASK), Draws(5, [0]))[0]
     assert str(records(tmp_path / "x.fa")[0].seq) == NucleotideTokenizer().decode(tokens.numpy())
 
@@ -122,12 +124,70 @@ def test_bf16_is_another_precision_of_the_same_thing(run, tmp_path):
         ({"walk": Walk(sampler="ancestral", steps=0)}, "steps=0"),
         ({"walk": Walk(temperature=0.0)}, "temperature"),
         ({"walk": Walk(nucleus=2.0)}, "nucleus"),
+        ({"walk": Walk(top_k=0)}, "top_k=0"),
+        ({"walk": Walk(remask="cap")}, "--remask: belongs to --sampler remdm; first_hitting takes --tokens-per-step"),
+        ({"walk": Walk("ancestral", eta=0.1)}, "--eta: belongs to --sampler remdm; ancestral takes --steps"),
+        ({"walk": Walk("remdm", remask="capp")}, "did you mean cap"),
+        ({"walk": Walk("remdm", t_on=0.5)}, "--t-on: belongs to --remask loop"),
+        ({"walk": Walk("remdm", remask="loop", t_on=0.01)}, "t_off < t_on"),
+        (
+            {"walk": Walk("autoregressive")},
+            "needs a model of next tokens .*; .*first_hitting or ancestral or remdm would",
+        ),
+        ({"walk": Walk(stride=4)}, "--stride 4: slides along sequences longer than the window of 16 bases"),
+        ({"walk": Walk(stride=17), "length": 40}, "stride=17: a window of 16 takes 1 to 16"),
     ],
 )
 def test_impossible_settings_write_nothing(run, tmp_path, wrong, found):
     with pytest.raises(InputError, match=found) as caught:
         sample(run, tmp_path / "x.fa", quiet=True, **wrong)
     assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_every_sampler_from_the_command_line(run, tmp_path):
+    for i, words in enumerate(
+        (
+            "--sampler remdm --steps 4 --remask conf",
+            "--sampler remdm --steps 8 --remask loop --eta .1 --t-on .6 --t-off .1 --alpha-on .8",
+            "--sampler ancestral --steps 3 --top-k 2 --length 40 --stride 8",
+            "--length 40 --stride 16",
+        )
+    ):
+        out = tmp_path / f"{i}.fa"
+        assert main(["sample", str(run), "-o", str(out), "-n", "2", "--seed", "1", "-q", *words.split()]) == 0
+        assert {len(record) for record in records(out)} == {40 if "--stride" in words else 16}
+        assert json.loads((tmp_path / f"{i}.fa.provenance.json").read_text())["sampler"] in words + "first_hitting"
+
+
+def test_a_stride_makes_the_sliding_samplers_sequence(run, tmp_path):
+    sample(run, tmp_path / "x.fa", n=1, length=40, seed=5, quiet=True, walk=Walk(stride=8))
+    tokens = Sliding(FirstHitting(tiny_denoiser()), 16, 8)(torch.full((1, 40), MASK), Draws(5, [0]))[0]
+    assert str(records(tmp_path / "x.fa")[0].seq) == NucleotideTokenizer().decode(tokens.numpy())
+
+
+def test_a_next_token_model_is_sampled_from_left_to_right(tmp_path):
+    next_token = {"name": "next_token", "mask_id": MASK, "allowed": list(BASES)}
+    run = publish(tmp_path / "run", bos=True, parameterization=next_token)
+    sample(run, tmp_path / "x.fa", n=2, seed=5, quiet=True)
+    x = torch.full((2, 16), MASK)
+    x[:, 0] = BOS
+    tokens = Autoregressive(tiny_next_token())(x, Draws(5, [0, 1]))[:, 1:]
+    assert [str(r.seq) for r in records(tmp_path / "x.fa")] == [NucleotideTokenizer().decode(t.numpy()) for t in tokens]
+    assert json.loads((tmp_path / "x.fa.provenance.json").read_text())["sampler"] == "autoregressive"
+    with pytest.raises(InputError, match=r"needs a model of masked diffusion \(algo=mdlm\); .* autoregressive would"):
+        sample(run, quiet=True, walk=Walk("remdm"))
+
+
+def test_a_model_that_no_sampler_walks_is_refused():
+    class Other(torch.nn.Module):
+        parameterization = torch.nn.Identity()
+
+    with pytest.raises(InputError, match="predicts by Identity, which no sampler walks"):
+        settled(Walk(), Other())
+
+
+def test_the_verbs_know_the_samplers_of_the_recipes():
+    assert verbs.SAMPLERS == tuple(SAMPLERS) and verbs.REMASK == tuple(ETAS)
 
 
 def test_existing_output_is_kept(run, tmp_path):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dnadiff.data.tokenizers import TOKENIZERS, NucleotideTokenizer, tokenizer_from_json
+from dnadiff.data.tokenizers import TOKENIZERS, IdsTokenizer, NucleotideTokenizer, tokenizer_from_json
 from dnadiff.errors import InputError
 
 TOKENIZER = NucleotideTokenizer()
@@ -51,10 +51,9 @@ def test_unknown_ids_are_refused(ids):
 
 
 def test_json_round_trip_keeps_the_fingerprint():
-    for name, kind in TOKENIZERS.items():
-        tokenizer = kind()
+    for tokenizer in (NucleotideTokenizer(), IdsTokenizer(10, 9, bos_id=0)):
         again = tokenizer_from_json(tokenizer.to_json())
-        assert again.name == name and again.fingerprint() == tokenizer.fingerprint()
+        assert TOKENIZERS[again.name] is type(tokenizer) and again.fingerprint() == tokenizer.fingerprint()
     assert tokenizer_from_json({"name": "nucleotide"}).fingerprint() == TOKENIZER.fingerprint()
 
 

@@ -10,8 +10,8 @@ from dnadiff.diffusion import MaskedNELBO
 from dnadiff.errors import ResourceError
 from dnadiff.evaluation.likelihood import score
 from dnadiff.recipes import train as recipe
-from dnadiff.recipes.evaluate import run_config, run_split
 from dnadiff.recipes.inputs import held_out_windows
+from dnadiff.recipes.run_folder import run_config, run_split
 from dnadiff.training import writer
 from dnadiff.training.module import DiffusionModule
 from tests.runs import log_of, run, settings, write_genome

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dnadiff.diffusion.sampler import inverse_cdf
-from dnadiff.diffusion.truncation import nucleus, tempered, top_k
+from dnadiff.diffusion.truncation import Truncation, nucleus, tempered, top_k
 from dnadiff.errors import InputError
 
 P = torch.tensor([0.1, 0.5, 0.1, 0.3], dtype=torch.float64)
@@ -83,3 +83,14 @@ def test_inverse_cdf_never_takes_an_impossible_token():
     log_p = torch.tensor([-math.inf, math.log(0.3), -math.inf, math.log(0.7) - 900, -math.inf], dtype=torch.float64)
     u = torch.tensor([0.0, 0.5, 1 - 2**-53], dtype=torch.float64)
     assert set(inverse_cdf(log_p.expand(3, 5), u).tolist()) <= {1, 3}
+
+
+def test_truncation_applies_temperature_then_top_k_then_nucleus():
+    """Squared, .25 : .09 : .01 : .01; of the first three, .6 is reached by the first alone."""
+    kept = Truncation(temperature=0.5, top_k=3, nucleus_p=0.6)(LOG_P)
+    assert probabilities(kept) == [0, 1, 0, 0]
+    three = probabilities(Truncation(temperature=0.5, top_k=3)(LOG_P))
+    assert three == pytest.approx([0.01 / 0.35, 0.25 / 0.35, 0, 0.09 / 0.35])
+    assert probabilities(Truncation(top_k=2, nucleus_p=0.6)(LOG_P)) == [0, 1, 0, 0]  # of two, .625 is enough
+    assert probabilities(Truncation(nucleus_p=0.6)(LOG_P)) == pytest.approx([0, 0.5 / 0.8, 0, 0.3 / 0.8])
+    assert Truncation()(LOG_P) is LOG_P

@@ -7,44 +7,29 @@ OmegaConf fills them; nobody else does. The module imports no torch, and the con
 components take plain constructor arguments.
 """
 
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from dnadiff.errors import InputError, did_you_mean
+from dnadiff.schema.algo import ALGOS, ESTIMATORS, AlgoConfig, check_algo, check_blocks, chosen_estimator
+from dnadiff.schema.checks import choice, number, require
+from dnadiff.schema.noise import NOISES, NoiseConfig
 
-ESTIMATORS = ("count", "time")
 PRECISIONS = ("auto", "fp32", "bf16")
 COMPILES = ("auto", "true", "false")
+LOGGERS = ("tensorboard", "wandb")
 ATTENTIONS = ("auto", "sdpa", "flex", "flash")
 TASKS = ("dna",)
-ALGOS = ("mdlm",)
 SPLITS = ("auto", "contig", "blocks", "bed")
 WINDOWS = ("random", "tiling")
 N_POLICIES = ("pad", "token")
-NOISES = ("loglinear", "cosine", "cosine_squared", "linear", "geometric")
 OPTIMIZERS = ("adamw", "muon")
+PARALLELS = ("ddp", "fsdp")
 LR_SCHEDULES = ("constant", "cosine")
 
-
-def _require(ok: bool, line: str) -> None:
-    if not ok:
-        raise InputError(line)
-
-
-def _choice(key: str, value: str, choices: Iterable[str]) -> None:
-    if value not in choices:
-        raise InputError(f"{key}={value}: {did_you_mean(value, choices)}")
-
-
-def _number(key: str, value: float | None, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
-    """Refuses a number outside [low, high], or (low, high] with ``open_low``; NaN and infinities are always outside."""
-    if value is None:
-        return
-    inside = (low < value if open_low else low <= value) and value <= high and math.isfinite(value)
-    sign = "above" if open_low else "at least"
-    bound = f"{sign} {low:g}" + ("" if high == math.inf else f" and at most {high:g}")
-    _require(inside, f"{key}={value}: give a finite number {bound}")
+__all__ = [
+    "ALGOS", "ATTENTIONS", "COMPILES", "ESTIMATORS", "LOGGERS", "LR_SCHEDULES", "NOISES", "N_POLICIES", "OPTIMIZERS",
+    "PARALLELS", "PRECISIONS", "SPLITS", "TASKS", "WINDOWS", "AlgoConfig", "Config", "DataConfig", "ModelConfig",
+    "NoiseConfig", "OptimConfig", "TaskConfig", "TrainConfig", "WandbConfig",
+]  # fmt: skip
 
 
 @dataclass
@@ -58,21 +43,7 @@ class TaskConfig:
     name: str = "dna"
 
     def __post_init__(self) -> None:
-        _choice("task.name", self.name, TASKS)
-
-
-@dataclass
-class AlgoConfig:
-    """How the model is trained and sampled.
-
-    Attributes:
-        name: ``mdlm``: masked diffusion (Sahoo et al., Simple and effective masked diffusion language models, 2024).
-    """
-
-    name: str = "mdlm"
-
-    def __post_init__(self) -> None:
-        _choice("algo.name", self.name, ALGOS)
+        choice("task.name", self.name, TASKS)
 
 
 @dataclass
@@ -95,6 +66,13 @@ class DataConfig:
         n_policy: ``pad``: unknown bases are neither seen nor scored; ``token``: N is a token like the others.
         min_valid: Least share of known bases in a window, 0 to 1.
         repeat_weight: Weight of soft-masked bases in the training loss; evaluation always weighs 1.
+        bos: Begin every window with [BOS], which leaves room for one base less. Models that predict from the left need
+            it; others take it so that tables compare methods on the same windows.
+        label: Word before ``=`` in the records' descriptions, or column of the table, that names their class; None
+            trains without classes.
+        classes: Names of the classes in the order of their numbers; empty takes those of the data, sorted.
+        label_dropout: Share of the training windows whose class is hidden, from which guidance learns all classes
+            together.
         workers: Processes that prepare batches; 0 is the training process itself.
     """
 
@@ -112,36 +90,42 @@ class DataConfig:
     n_policy: str = "pad"
     min_valid: float = 0.9
     repeat_weight: float = 1.0
+    bos: bool = False
+    label: str | None = None
+    classes: list[str] = field(default_factory=list)
+    label_dropout: float = 0.1
     workers: int = 0
 
     def __post_init__(self) -> None:
-        _choice("data.split", self.split, SPLITS)
-        _choice("data.windows", self.windows, WINDOWS)
-        _choice("data.n_policy", self.n_policy, N_POLICIES)
-        for key in ("valid_fraction", "test_fraction", "reverse_complement", "min_valid"):
-            _number(f"data.{key}", getattr(self, key), 0.0, 1.0)
-        _number("data.repeat_weight", self.repeat_weight, 0.0)
-        _number("data.gap", self.gap, 0)
-        _number("data.workers", self.workers, 0)
+        choice("data.split", self.split, SPLITS)
+        choice("data.windows", self.windows, WINDOWS)
+        choice("data.n_policy", self.n_policy, N_POLICIES)
+        for key in ("valid_fraction", "test_fraction", "reverse_complement", "min_valid", "label_dropout"):
+            number(f"data.{key}", getattr(self, key), 0.0, 1.0)
+        number("data.repeat_weight", self.repeat_weight, 0.0)
+        number("data.gap", self.gap, 0)
+        number("data.workers", self.workers, 0)
+        named = self.label is not None or not self.classes
+        require(named, f"data.classes={','.join(self.classes)}: says nothing without data.label; give data.label=KEY")
         self._check_split()
 
     def _check_split(self) -> None:
         bed, named = self.bed is not None, bool(self.valid or self.test)
-        _require(bed or self.split != "bed", "data.split=bed: no BED file; give data.bed=FILE")
+        require(bed or self.split != "bed", "data.split=bed: no BED file; give data.bed=FILE")
         split = f"data.split={self.split}"
-        _require(not bed or self.split in ("auto", "bed"), f"{split}: contradicts data.bed; leave one out")
-        _require(not self.extend or bed, "data.extend=true: lengthens the intervals of a BED file; give data.bed=FILE")
-        _require(not (named and bed), "data.bed: contradicts data.valid and data.test; leave one or the others out")
+        require(not bed or self.split in ("auto", "bed"), f"{split}: contradicts data.bed; leave one out")
+        require(not self.extend or bed, "data.extend=true: lengthens the intervals of a BED file; give data.bed=FILE")
+        require(not (named and bed), "data.bed: contradicts data.valid and data.test; leave one or the others out")
         contig = self.split in ("auto", "contig")
-        _require(not named or contig, f"{split}: contradicts data.valid and data.test; use data.split=contig")
-        _require(bool(self.valid) == bool(self.test), "data.valid and data.test: one is empty; name contigs for both")
+        require(not named or contig, f"{split}: contradicts data.valid and data.test; use data.split=contig")
+        require(bool(self.valid) == bool(self.test), "data.valid and data.test: one is empty; name contigs for both")
         shared = sorted(set(self.valid) & set(self.test))
-        _require(not shared, f"data.valid and data.test: both hold {', '.join(shared)}; name each contig once")
+        require(not shared, f"data.valid and data.test: both hold {', '.join(shared)}; name each contig once")
         gapped = self.split in ("auto", "blocks") and not bed and not named
-        _require(self.gap is None or gapped, "data.gap: parts the blocks of data.split=blocks; leave it out here")
+        require(self.gap is None or gapped, "data.gap: parts the blocks of data.split=blocks; leave it out here")
         total = self.valid_fraction + self.test_fraction
         sums = f"data.valid_fraction + data.test_fraction = {total:g}"
-        _require(total < 1, f"{sums}: nothing left to train on; give less than 1")
+        require(total < 1, f"{sums}: nothing left to train on; give less than 1")
 
 
 @dataclass
@@ -170,45 +154,16 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for key in ("hidden_size", "n_blocks", "n_heads", "cond_dim"):
-            _number(f"model.{key}", getattr(self, key), 1)
-        _number("model.length", self.length, 4)
-        _number("model.dropout", self.dropout, 0.0, 0.999)
-        _number("model.stem", self.stem, 0)
+            number(f"model.{key}", getattr(self, key), 1)
+        number("model.length", self.length, 4)
+        number("model.dropout", self.dropout, 0.0, 0.999)
+        number("model.stem", self.stem, 0)
         odd_stem = self.stem == 0 or self.stem % 2 == 1
-        _require(odd_stem, f"model.stem={self.stem}: is centred on a base, so its width is odd; 0 is none")
+        require(odd_stem, f"model.stem={self.stem}: is centred on a base, so its width is odd; 0 is none")
         width, heads = self.hidden_size, self.n_heads
-        _require(width % heads == 0, f"model.hidden_size={width}: is not a multiple of model.n_heads={heads}")
+        require(width % heads == 0, f"model.hidden_size={width}: is not a multiple of model.n_heads={heads}")
         odd = f"model.hidden_size={width}: leaves heads {width // heads} wide with model.n_heads={heads}"
-        _require(width // heads % 2 == 0, f"{odd}; the rotary positions need an even width")
-
-
-@dataclass
-class NoiseConfig:
-    """The noise schedule, used by the time estimator.
-
-    Attributes:
-        name: The schedule.
-        eps: Distance from the ends of [0, 1] (loglinear, cosine, cosine_squared).
-        sigma_min: Least noise (linear, geometric).
-        sigma_max: Most noise (linear, geometric).
-    """
-
-    name: str = "loglinear"
-    eps: float = 1e-3
-    sigma_min: float = 1e-3
-    sigma_max: float = 20.0
-
-    def __post_init__(self) -> None:
-        _choice("noise.name", self.name, NOISES)
-        _number("noise.eps", self.eps, 0.0, 0.5)
-        positive = self.eps > 0 or not self.name.startswith("cosine")
-        _require(positive, f"noise.eps=0: the {self.name} schedule needs an eps above 0")
-        _number("noise.sigma_min", self.sigma_min, 0.0)
-        _number("noise.sigma_max", self.sigma_max, 0.0, open_low=True)
-        geometric_zero = self.name == "geometric" and self.sigma_min == 0
-        _require(not geometric_zero, "noise.sigma_min=0: the geometric schedule needs a sigma_min above 0")
-        ordered = self.sigma_min < self.sigma_max
-        _require(ordered, f"noise.sigma_min={self.sigma_min:g}: must be below noise.sigma_max={self.sigma_max:g}")
+        require(width // heads % 2 == 0, f"{odd}; the rotary positions need an even width")
 
 
 @dataclass
@@ -244,20 +199,20 @@ class OptimConfig:
     accumulate: int = 1
 
     def __post_init__(self) -> None:
-        _choice("optim.name", self.name, OPTIMIZERS)
-        _choice("optim.schedule", self.schedule, LR_SCHEDULES)
-        _number("optim.lr", self.lr, 0.0, open_low=True)
-        _number("optim.eps", self.eps, 0.0, open_low=True)
+        choice("optim.name", self.name, OPTIMIZERS)
+        choice("optim.schedule", self.schedule, LR_SCHEDULES)
+        number("optim.lr", self.lr, 0.0, open_low=True)
+        number("optim.eps", self.eps, 0.0, open_low=True)
         two = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
-        _require(two, f"optim.betas={self.betas}: give two numbers from 0 to below 1, such as [0.9,0.999]")
+        require(two, f"optim.betas={self.betas}: give two numbers from 0 to below 1, such as [0.9,0.999]")
         for key in ("weight_decay", "warmup_steps", "clip", "lr_min"):
-            _number(f"optim.{key}", getattr(self, key), 0)
-        _require(0 <= self.ema < 1, f"optim.ema={self.ema}: give a decay from 0 to below 1, such as 0.9999")
-        _require(self.lr_min <= self.lr, f"optim.lr_min={self.lr_min:g}: is above optim.lr={self.lr:g}")
-        _number("optim.batch_size", self.batch_size, 1)
-        _number("optim.accumulate", self.accumulate, 1)
+            number(f"optim.{key}", getattr(self, key), 0)
+        require(0 <= self.ema < 1, f"optim.ema={self.ema}: give a decay from 0 to below 1, such as 0.9999")
+        require(self.lr_min <= self.lr, f"optim.lr_min={self.lr_min:g}: is above optim.lr={self.lr:g}")
+        number("optim.batch_size", self.batch_size, 1)
+        number("optim.accumulate", self.accumulate, 1)
         split = f"optim.accumulate={self.accumulate}: does not divide optim.batch_size={self.batch_size}"
-        _require(self.batch_size % self.accumulate == 0, split)
+        require(self.batch_size % self.accumulate == 0, split)
 
 
 @dataclass
@@ -272,6 +227,8 @@ class TrainConfig:
         checkpoint_every: Steps between checkpoints.
         keep: Newest checkpoints kept.
         log_every: Steps between lines of the log.
+        parallel: With several processes: ``ddp`` gives each all weights, ``fsdp`` shares them out, for models that fit
+            no single device.
     """
 
     steps: int | None = None
@@ -281,14 +238,31 @@ class TrainConfig:
     checkpoint_every: int = 500
     keep: int = 2
     log_every: int = 10
+    parallel: str = "ddp"
 
     def __post_init__(self) -> None:
-        _number("train.steps", self.steps, 1)
-        _number("train.minutes", self.minutes, 0.0, open_low=True)
+        number("train.steps", self.steps, 1)
+        number("train.minutes", self.minutes, 0.0, open_low=True)
         ends = self.steps is not None or self.minutes is not None
-        _require(ends, "train.steps and train.minutes: both are empty, so training would never end; give one")
+        require(ends, "train.steps and train.minutes: both are empty, so training would never end; give one")
         for key in ("val_every", "val_windows", "checkpoint_every", "keep", "log_every"):
-            _number(f"train.{key}", getattr(self, key), 1)
+            number(f"train.{key}", getattr(self, key), 1)
+        choice("train.parallel", self.parallel, PARALLELS)
+
+
+@dataclass
+class WandbConfig:
+    """How a run appears in Weights & Biases, with ``logger=wandb``.
+
+    Attributes:
+        project: Project.
+        name: Name of the run; None is that of its folder.
+        offline: Only write to the run folder, to be uploaded later with ``wandb sync``.
+    """
+
+    project: str = "dnadiff"
+    name: str | None = None
+    offline: bool = False
 
 
 @dataclass
@@ -298,11 +272,13 @@ class Config:
     Attributes:
         seed: Seed of every random number; None draws one, which is printed and recorded.
         estimator: ``count`` draws how many bases to mask and is exact for every schedule; ``time`` draws a time, as
-            upstream.
+            upstream; ``auto`` is ``count`` where the method allows it.
+        block_size: Bases of a block of algo=bd3lm, 1 (autoregression) to a window (masked diffusion).
         time_conditioning: Tell the network the noise level.
         precision: Training precision; ``auto`` is bf16 where the processor computes it faster, else fp32.
         compile: Compile the training step; ``auto`` does if a compiler is there.
         attention: The implementation of attention.
+        logger: What shows the training beside ``log.csv``: ``tensorboard``, or ``wandb`` for that and Weights & Biases.
         task: What the tokens are.
         algo: How the model is trained.
         data: Bases and windows.
@@ -310,14 +286,17 @@ class Config:
         noise: Schedule.
         optim: Optimiser.
         train: Duration and output.
+        wandb: Weights & Biases.
     """
 
     seed: int | None = None
-    estimator: str = "count"
+    estimator: str = "auto"
+    block_size: int | None = None
     time_conditioning: bool = False
     precision: str = "auto"
     compile: str = "auto"
     attention: str = "auto"
+    logger: str = "tensorboard"
     task: TaskConfig = field(default_factory=TaskConfig)
     algo: AlgoConfig = field(default_factory=AlgoConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -325,15 +304,28 @@ class Config:
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    wandb: WandbConfig = field(default_factory=WandbConfig)
 
     def __post_init__(self) -> None:
-        _choice("estimator", self.estimator, ESTIMATORS)
-        _choice("precision", self.precision, PRECISIONS)
-        _choice("compile", self.compile, COMPILES)
-        _choice("attention", self.attention, ATTENTIONS)
+        choice("estimator", self.estimator, ESTIMATORS)
+        choice("precision", self.precision, PRECISIONS)
+        choice("compile", self.compile, COMPILES)
+        choice("attention", self.attention, ATTENTIONS)
+        choice("logger", self.logger, LOGGERS)
+        unused = self.logger == "wandb" or self.wandb == WandbConfig()
+        require(unused, f"logger={self.logger}: has no use for wandb.*; add logger=wandb or leave them out")
+        check_algo(self.algo, self.estimator, self.time_conditioning, bos=self.data.bos, stem=self.model.stem)
+        check_blocks(self.algo, self.block_size, self.model.length)
+        self.estimator = chosen_estimator(self.algo, self.estimator)
+        infinite = self.time_conditioning and self.noise.endless
+        require(not infinite, "noise.eps=0: leaves infinite noise at t=1, which the network would be told; give 1e-3")
         adaln = self.model.adaln or not self.time_conditioning
-        _require(adaln, "time_conditioning=true: the noise level enters through adaptive norms; set model.adaln=true")
+        require(adaln, "time_conditioning=true: the noise level enters through adaptive norms; set model.adaln=true")
+        labelled = self.model.adaln or self.data.label is None
+        require(labelled, f"data.label={self.data.label}: classes enter through adaptive norms; set model.adaln=true")
+        eager = self.compile != "true" or self.train.parallel != "fsdp"
+        require(eager, "compile=true: cannot follow the weights of train.parallel=fsdp; set compile=auto")
         decays = self.optim.schedule != "cosine" or self.train.steps is not None
-        _require(decays, "optim.schedule=cosine: decays until the last step; give train.steps")
+        require(decays, "optim.schedule=cosine: decays until the last step; give train.steps")
         gap, length = self.data.gap, self.model.length
-        _require(gap is None or gap >= length, f"data.gap={gap}: is shorter than a window; give at least {length}")
+        require(gap is None or gap >= length, f"data.gap={gap}: is shorter than a window; give at least {length}")

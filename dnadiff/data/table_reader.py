@@ -1,0 +1,115 @@
+"""Reading sequences from CSV and TSV tables: one a row, as benchmarks of classification come.
+
+The first row names the columns. ``sequence`` holds the bases and ``name``, if there is one, the record's name (else
+``row_N``, N from 1). Every other column is kept in the record's description as ``column=value``, where ``data.label``
+finds classes. A table is only another way of writing FASTA records, so the events and the rules for letters are those
+of ``fasta``; a row of a table lies in memory whole.
+"""
+
+import codecs
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from dnadiff.data import alphabet
+from dnadiff.data.fasta import Header, Piece
+from dnadiff.data.stream import ByteSource
+from dnadiff.errors import InputError
+
+SUFFIXES = {".csv": ",", ".tsv": "\t"}
+"""Ends of a table's file name, before any ``.gz``, and what separates its columns."""
+_SEQUENCE, _NAME = "sequence", "name"
+
+
+def separator_of(path: str | Path) -> str | None:
+    """What separates the columns of a file with this name; None if the name is not a table's."""
+    return SUFFIXES.get(Path(str(path).removesuffix(".gz")).suffix.lower())
+
+
+class TableReader:
+    """Headers and pieces of a table, read once.
+
+    Args:
+        path: A file that ``separator_of`` knows, plain or gzip.
+
+    Attributes:
+        source: The bytes below, with their hash.
+        notes: What was normalised and how often: uracil_to_t, ambiguous_to_n, blanks, empty_records.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.source = ByteSource(path)
+        self.notes: Counter[str] = Counter()
+        self._separator = separator_of(path) or ","
+
+    def __iter__(self) -> Iterator[Header | Piece]:
+        rows = csv.reader(self._lines(), delimiter=self._separator, strict=True)
+        try:
+            columns = [name.strip() for name in next(rows, [])]
+            self._check_columns(columns)
+            number = 0
+            for row in rows:
+                if not row:
+                    continue
+                number += 1
+                yield from self._record(dict(self._paired(columns, row, rows.line_num)), number, rows.line_num)
+        except csv.Error as error:
+            raise InputError(f"{self.source.name}:{rows.line_num}: is no table row ({error})") from error
+        if not number:
+            raise InputError(f"{self.source.name}: found no row below the column names; one sequence would work")
+
+    def _lines(self) -> Iterator[str]:
+        decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        held = ""
+        try:
+            for chunk in self.source.chunks():
+                *lines, held = (held + decoder.decode(chunk)).split("\n")
+                yield from (line + "\n" for line in lines)
+            yield held + decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self.source.name}: is not UTF-8 text; a plain table would work") from error
+
+    def _check_columns(self, columns: list[str]) -> None:
+        if _SEQUENCE not in columns:
+            found = ", ".join(columns[:6]) or "nothing"
+            raise InputError(f"{self.source.name}:1: found the columns {found}; one named {_SEQUENCE} would work")
+        twice = [name for name, count in Counter(columns).items() if count > 1]
+        if twice:
+            raise InputError(f"{self.source.name}:1: found two columns named {twice[0]}; different names would work")
+
+    def _paired(self, columns: list[str], row: list[str], line: int) -> Iterator[tuple[str, str]]:
+        if len(row) != len(columns):
+            raise InputError(
+                f"{self.source.name}:{line}: found {len(row)} values; {len(columns)} would work, as line 1 has columns"
+            )
+        return zip(columns, (value.strip() for value in row), strict=True)
+
+    def _record(self, values: dict[str, str], number: int, line: int) -> Iterator[Header | Piece]:
+        letters = values.pop(_SEQUENCE)
+        name = values.pop(_NAME, "") or f"row_{number}"
+        if not (name.isascii() and name.isprintable()) or " " in name:
+            raise InputError(f"{self.source.name}:{line}: found name {name[:40]!a}; printable ASCII would work")
+        if not letters:
+            self.notes["empty_records"] += 1
+            return
+        facts = (f"{key}={value}" for key, value in values.items() if value and not value.count(" "))
+        yield Header(name, " ".join(facts), line)
+        yield self._piece(letters, line)
+
+    def _piece(self, letters: str, line: int) -> Piece:
+        text = letters.encode("ascii", errors="replace")
+        array = np.frombuffer(text, dtype=np.uint8)
+        wrong = ~alphabet.IS_BASE[array]
+        if wrong.any():
+            place = int(np.argmax(wrong))
+            raise InputError(
+                f"{self.source.name}:{line}: found {alphabet.describe(text[place])} at base {place + 1} of the "
+                "sequence; A C G T U N and IUPAC codes would work"
+            )
+        counts = np.bincount(array, minlength=256)
+        self.notes["uracil_to_t"] += int(counts[alphabet.IS_URACIL].sum())
+        self.notes["ambiguous_to_n"] += int(counts[alphabet.IS_AMBIGUOUS].sum())
+        return Piece(text.translate(alphabet.CODES), text.upper(), counts)

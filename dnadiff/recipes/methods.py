@@ -1,0 +1,127 @@
+"""The methods: from ``algo`` to what a model predicts, what corrupts its data, what trains it and what scores it.
+
+Every part is a section of plain JSON, a name of a closed table and constructor arguments, so that a model folder holds
+what its denoiser and its likelihood are built from.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dnadiff.data.tokenizers import NucleotideTokenizer
+from dnadiff.schema import Config
+
+Section = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Method:
+    """The parts of a method as sections of plain JSON.
+
+    Attributes:
+        parameterization: From logits to probabilities, without ``mask_id`` and ``allowed``.
+        process: Corruption, without its schedule.
+        training: The objective that is minimised.
+        scoring: The objective that is reported; None is the one that is minimised.
+    """
+
+    parameterization: Section
+    process: Section
+    training: Section
+    scoring: Section | None = None
+
+
+def method_of(config: Config) -> Method:
+    """The parts of the method that a configuration names."""
+    return _METHODS[config.algo.name](config)
+
+
+def allowed_tokens(config: Config) -> list[int]:
+    """The ids that a clean token can have: those of A, C, G and T, and N if it is a token."""
+    tokenizer = NucleotideTokenizer()
+    return [*tokenizer.base_ids, *([tokenizer.n_id] if config.data.n_policy == "token" else [])]
+
+
+def likelihood_in_words(scoring: Mapping[str, Any]) -> str:
+    """What the figures of a scoring objective are, such as ``upper bound on -log2 p, count estimator``."""
+    if scoring["name"] == "next_token_nll":
+        return "exact -log2 p, every base given those before it"
+    if scoring.get("block_size") == 1 and scoring["estimator"] == "count":
+        return "exact -log2 p in blocks of 1, every base given those before it"
+    ways = {
+        "masked_nelbo": f"{scoring.get('estimator', 'count')} estimator",
+        "block_nelbo": f"blocks of {scoring.get('block_size')}, {scoring.get('estimator')} estimator",
+        "discrete_nelbo": f"one of {scoring.get('T')} steps drawn",
+        "score_entropy": "score entropy at a time drawn",
+        "uniform_nelbo": "uniform noise at a time drawn",
+    }
+    return f"upper bound on -log2 p, {ways[scoring['name']]}"
+
+
+def training_in_words(config: Config) -> str:
+    """What a configuration trains with, in a few words."""
+    algo = config.algo
+    if algo.name == "ar":
+        return "ar, exact likelihood"
+    conditioning = "conditioned on time" if config.time_conditioning else "no time conditioning"
+    ablated = [f"no {key.replace('_', ' ')}" for key in ("carry_over", "zero_mask") if not getattr(algo, key)]
+    what = (
+        "15 % of the bases" if algo.name == "mlm" else f"{algo.T} steps" if algo.T else f"{config.estimator} estimator"
+    )
+    blocks = [f"blocks of {config.block_size}"] if config.block_size else []
+    return ", ".join([algo.name, *ablated, *blocks, what, conditioning])
+
+
+def _mdlm(config: Config) -> Method:
+    algo = config.algo
+    whole = {} if algo.carry_over else {"reconstruction": True}
+    parameterization = {"name": "subs"}
+    if not (algo.carry_over and algo.zero_mask):
+        parameterization |= {"carry_over": algo.carry_over, "zero_mask": algo.zero_mask}
+    if algo.T:
+        return Method(parameterization, {"name": "absorbing"}, {"name": "discrete_nelbo", "T": algo.T, **whole})
+    if algo.importance_sampling:
+        whole |= {"importance_sampling": True}
+    bound = {"name": "masked_nelbo", "estimator": config.estimator, **whole}
+    return Method(parameterization, {"name": "absorbing"}, bound)
+
+
+def _bd3lm(config: Config) -> Method:
+    bound = {"name": "block_nelbo", "block_size": config.block_size, "estimator": config.estimator}
+    return Method({"name": "subs"}, {"name": "absorbing"}, bound)
+
+
+def _d3pm(config: Config) -> Method:
+    bound = {"name": "discrete_nelbo", "T": config.algo.T, "reconstruction": True}
+    return Method({"name": "d3pm", "subs_masking": config.algo.subs_masking}, {"name": "absorbing"}, bound)
+
+
+def _sedd(config: Config) -> Method:
+    return Method({"name": "sedd"}, {"name": "absorbing"}, {"name": "score_entropy"})
+
+
+def _udlm(config: Config) -> Method:
+    process = {"name": "uniform", "tokens": allowed_tokens(config)}
+    scoring = {"name": "uniform_nelbo", "reconstruction": True}
+    return Method({"name": "d3pm", "subs_masking": True}, process, {"name": "uniform_nelbo"}, scoring)
+
+
+def _ar(config: Config) -> Method:
+    return Method({"name": "next_token"}, {"name": "absorbing"}, {"name": "next_token_nll"})
+
+
+def _mlm(config: Config) -> Method:
+    training = {"name": "masked_lm", "replacements": list(NucleotideTokenizer().base_ids)}
+    scoring = {"name": "masked_nelbo", "estimator": "count"}
+    return Method({"name": "subs", "carry_over": False}, {"name": "absorbing"}, training, scoring)
+
+
+_METHODS: dict[str, Callable[[Config], Method]] = {
+    "mdlm": _mdlm,
+    "bd3lm": _bd3lm,
+    "d3pm": _d3pm,
+    "sedd": _sedd,
+    "udlm": _udlm,
+    "ar": _ar,
+    "mlm": _mlm,
+}

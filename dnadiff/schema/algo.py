@@ -1,0 +1,120 @@
+"""The section of a configuration that names the method, and what each method can and cannot be combined with."""
+
+from dataclasses import dataclass, fields
+
+from dnadiff.schema.checks import choice, number, require
+
+ALGOS = ("mdlm", "bd3lm", "d3pm", "sedd", "udlm", "ar", "mlm")
+ESTIMATORS = ("auto", "count", "time")
+
+_OWNERS = {  # key -> the methods that have a use for it
+    "T": ("mdlm", "d3pm"),
+    "carry_over": ("mdlm",),
+    "zero_mask": ("mdlm",),
+    "subs_masking": ("d3pm",),
+    "importance_sampling": ("mdlm",),
+}
+
+
+@dataclass
+class AlgoConfig:
+    """The method: what is corrupted, what the network predicts, and what it is trained with.
+
+    Attributes:
+        name: ``mdlm``: masked diffusion (Sahoo et al. 2024). ``bd3lm``: the same within blocks, from left to right
+            over blocks (Arriola et al. 2025). ``d3pm``: in ``T`` steps without what SUBS substitutes (Austin et al.
+            2021). ``sedd``: score entropy (Lou et al. 2023). ``udlm``: uniform noise instead
+            of masks (Schiff et al. 2024). ``ar``: the same transformer, from left to right. ``mlm``: 15 % of the bases
+            hidden or falsified (Devlin et al. 2019).
+        T: Time steps of the bound; 0 is continuous time (mdlm, d3pm).
+        carry_over: Copy bases that are not masked; false is an ablation (mdlm).
+        zero_mask: Give the mask no probability; false is an ablation (mdlm).
+        subs_masking: Give the mask no probability, as upstream's switch (d3pm).
+        importance_sampling: Draw times so that every mask rate is as likely on a logarithmic scale (mdlm,
+            estimator=time).
+    """
+
+    name: str = "mdlm"
+    T: int = 0
+    carry_over: bool = True
+    zero_mask: bool = True
+    subs_masking: bool = False
+    importance_sampling: bool = False
+
+    def __post_init__(self) -> None:
+        choice("algo.name", self.name, ALGOS)
+        number("algo.T", self.T, 0)
+        defaults = {field.name: field.default for field in fields(self)}
+        for key, owners in _OWNERS.items():
+            value = getattr(self, key)
+            ours = self.name in owners or value == defaults[key]
+            shown = str(value).lower() if isinstance(value, bool) else value
+            require(
+                ours, f"algo.{key}={shown}: belongs to algo={' or '.join(owners)}; leave it out of algo={self.name}"
+            )
+        require(self.name != "d3pm" or self.T > 0, "algo.T=0: d3pm takes steps; algo.T=1000 would work")
+        steps = f"algo.importance_sampling=true: draws times, and algo.T={self.T} has steps; leave one out"
+        require(not (self.importance_sampling and self.T), steps)
+
+
+def check_blocks(algo: AlgoConfig, block_size: int | None, length: int) -> None:
+    """Nothing if the block size fits the method and the window.
+
+    Raises:
+        InputError: It does not, with the reason.
+    """
+    if algo.name != "bd3lm":
+        none = f"block_size={block_size}: belongs to algo=bd3lm; leave it out of algo={algo.name}"
+        require(block_size is None, none)
+        return
+    require(block_size is not None, "block_size=null: algo=bd3lm predicts blocks; block_size=16 would work")
+    number("block_size", block_size, 1, length)
+
+
+def check_algo(algo: AlgoConfig, estimator: str, time_conditioning: bool, *, bos: bool, stem: int) -> None:
+    """Nothing if a method can work with these settings of other sections.
+
+    Raises:
+        InputError: It cannot, with the reason.
+    """
+    name = algo.name
+    choice("estimator", estimator, ESTIMATORS)
+    refused = _no_count(algo) if estimator == "count" else _no_time(algo) if estimator == "time" else None
+    require(refused is None, f"estimator={estimator}: {refused}")
+    timeless = name in ("ar", "mlm") and time_conditioning
+    require(not timeless, f"time_conditioning=true: algo={name} has no noise level; leave it out")
+    if name in ("ar", "bd3lm"):
+        what = "every base" if name == "ar" else "every block"
+        require(bos, f"data.bos=false: algo={name} predicts {what} from those before it and begins with [BOS]")
+        sees = f"model.stem={stem}: a stem sees bases to the right, which algo={name} predicts; model.stem=0 would work"
+        require(stem == 0, sees)
+
+
+def chosen_estimator(algo: AlgoConfig, estimator: str) -> str:
+    """What ``auto`` stands for: ``count`` or ``time``; it stays ``auto`` where nothing is estimated."""
+    if estimator != "auto" or algo.name == "ar":
+        return estimator
+    return "count" if _no_count(algo) is None else "time"
+
+
+def _no_count(algo: AlgoConfig) -> str | None:
+    """Why a method cannot draw the number of masks; None if it can."""
+    reasons = {
+        "sedd": "sedd learns ratios at a time and needs to draw one",
+        "udlm": "udlm replaces bases and masks none, so there is nothing to count",
+        "ar": "the likelihood of ar is exact and estimates nothing",
+    }
+    if algo.name in reasons:
+        return f"{reasons[algo.name]}; leave it out"
+    if algo.T:
+        return f"algo.T={algo.T} has steps, which counting masks does away with; leave it out"
+    return "algo.importance_sampling=true draws times; estimator=time would work" if algo.importance_sampling else None
+
+
+def _no_time(algo: AlgoConfig) -> str | None:
+    """Why a method cannot draw a time; None if it can."""
+    reasons = {
+        "ar": "the likelihood of ar is exact and estimates nothing; leave it out",
+        "mlm": "mlm hides 15 % of the bases at no time; leave it out",
+    }
+    return reasons.get(algo.name)

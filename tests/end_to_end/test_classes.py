@@ -1,0 +1,134 @@
+"""Classes from a table to sequences: trained with labels, asked for one, pushed towards it, scored with it."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from dnadiff.checkpoints.folder import read_spec
+from dnadiff.cli import main
+from dnadiff.diffusion import Batch
+from dnadiff.random import Draws
+from dnadiff.training.module import DiffusionModule
+from tests.tiny import SPEC, tiny_denoiser
+
+LENGTH = 24
+
+
+def gc(path):
+    bases = "".join(line for line in path.read_text().split("\n") if not line.startswith(">"))
+    return sum(bases.count(base) for base in "GC") / len(bases)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run on 300 sequences of two classes: ``poor`` has 40 % of G and C, ``rich`` 60 %."""
+    folder, rng = tmp_path_factory.mktemp("classes"), np.random.default_rng(1)
+    rows = ["sequence,label"]
+    for number in range(300):
+        share = (0.4, 0.6)[number % 2]
+        p = [(1 - share) / 2, share / 2, share / 2, (1 - share) / 2]
+        rows.append(f"{''.join(rng.choice(list('ACGT'), LENGTH, p=p))},{('poor', 'rich')[number % 2]}")
+    (folder / "x.csv").write_text("\n".join(rows) + "\n")
+    settings = [
+        "data.label=label", f"model.length={LENGTH}", "model.hidden_size=32", "model.n_blocks=1", "model.n_heads=1",
+        "model.stem=0", "model.adaln=true", "train.steps=120", "train.val_every=120", "optim.lr=1e-2", "optim.ema=0.9",
+        "optim.warmup_steps=5", "seed=1",
+    ]  # fmt: skip
+    assert main(["train", str(folder / "x.csv"), "-o", str(folder / "run"), "-q", *settings]) == 0
+    return folder
+
+
+def sampled(folder, name, *flags):
+    out = folder / name
+    words = ["sample", str(folder / "run"), "-n", "60", "--seed", "5", "-q", "--tokens-per-step", "4", "-o", str(out)]
+    assert main([*words, *flags]) == 0
+    return out
+
+
+def test_the_folder_names_the_classes(folder):
+    spec = read_spec(folder / "run")
+    assert spec["classes"] == ["poor", "rich"] and spec["backbone"]["n_classes"] == 2
+    assert json.loads((folder / "run" / "config.json").read_text())["data"]["classes"] == ["poor", "rich"]
+
+
+def test_sequences_are_of_the_class_asked_for_and_guidance_pushes_further(folder):
+    poor, rich = sampled(folder, "poor.fa", "--label", "poor"), sampled(folder, "rich.fa", "--label", "rich")
+    any_class, pushed = sampled(folder, "any.fa"), sampled(folder, "pushed.fa", "--label", "rich", "--guidance", "3")
+    assert gc(poor) < 0.46 and 0.54 < gc(rich) < 0.66  # 1,440 bases: two errors are 0.026
+    assert 0.44 < gc(any_class) < 0.56
+    assert gc(pushed) > gc(rich) + 0.05
+    header = pushed.read_text().split("\n", 1)[0]
+    assert header.endswith(" label=rich guidance=3")
+    assert json.loads((folder / "pushed.fa.provenance.json").read_text())["guidance"] == 3
+
+
+def test_guidance_of_strength_one_is_the_class_itself(folder):
+    plain, one = sampled(folder, "a.fa", "--label", "rich"), sampled(folder, "b.fa", "--label", "rich", "--guidance=1")
+    assert one.read_text().replace(" guidance=1", "") == plain.read_text()
+
+
+def test_guided_sequences_do_not_depend_on_the_batch(folder):
+    flags = ("--label", "rich", "--guidance", "2")
+    whole, cut = sampled(folder, "c.fa", *flags), sampled(folder, "d.fa", *flags, "--batch-size", "7")
+    assert whole.read_bytes() == cut.read_bytes()
+
+
+def test_designs_can_be_of_a_class(folder, capsys):
+    (folder / "t.fa").write_text(">t\n" + "N" * LENGTH + "\n")
+    words = ["design", str(folder / "run"), str(folder / "t.fa"), "-n", "20", "--seed", "1", "-q", "--label", "poor"]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert out.count(" label=poor") == 20 and "conditional=exact" in out
+
+
+def test_windows_are_scored_with_their_class(folder, capsys):
+    words = ["evaluate", str(folder / "run"), str(folder / "x.csv"), "--samples", "8", "--seed", "1", "-q"]
+    out = folder / "report.json"
+    assert main([*words, "-o", str(out)]) == 0
+    bits = json.loads(out.read_text())["rows"][0]["bits_per_base"]
+    assert bits < 1.985  # with the class 1.971 can be reached; without it no model pays less than 2.000
+
+
+@pytest.mark.parametrize(
+    ("flags", "found"),
+    [
+        (["--label", "ritch"], "--label ritch: did you mean rich?"),
+        (["--guidance", "2"], "--guidance 2: leads towards a class; give --label NAME too"),
+        (["--label", "rich", "--guidance", "-1"], "is not a number above 0"),
+    ],
+)
+def test_classes_that_are_not_there_are_refused(folder, capsys, flags, found):
+    assert main(["sample", str(folder / "run"), *flags]) == 2
+    assert found in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        (["data.label=labl", "model.adaln=true"], "did you mean label?"),
+        (["data.label=label", "model.adaln=false"], "classes enter through adaptive norms"),
+        (["data.classes=[a,b]"], "data.classes=a,b: says nothing without data.label"),
+        (["data.label=label", "model.adaln=true", "data.classes=[poor,rish]"], "found label=rich; did you mean rish?"),
+        (["data.label_dropout=1.5"], "data.label_dropout=1.5"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(folder, capsys, settings, found):
+    words = ["train", str(folder / "x.csv"), "-o", str(folder / "no"), "model=nano", "model.length=24", *settings]
+    assert main(words) == 2
+    assert found in capsys.readouterr().err and not (folder / "no").exists()
+
+
+def test_a_share_of_the_classes_is_hidden_and_always_the_same():
+    denoiser = tiny_denoiser(backbone={**SPEC["backbone"], "n_classes": 3})
+    module = DiffusionModule(
+        denoiser, None, seed=1, optimizer={}, schedule={}, ema_decay=0.0, compiled=False, label_dropout=0.25
+    )
+    ids = np.arange(4000)
+    batch = Batch(torch.zeros(4000, 1).long(), torch.ones(4000, 1, dtype=torch.bool), labels=torch.arange(4000) % 3)
+    labels = module._partly_labelled(batch, Draws(1, ids)).labels
+    hidden = labels == 3
+    assert abs(hidden.float().mean() - 0.25) < 0.02 and torch.equal(labels[~hidden], batch.labels[~hidden])
+    half = Batch(batch.x0[:7], batch.valid[:7], labels=batch.labels[:7])
+    assert torch.equal(module._partly_labelled(half, Draws(1, ids[:7])).labels, labels[:7])

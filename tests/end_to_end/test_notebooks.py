@@ -1,0 +1,77 @@
+"""Every notebook runs from top to bottom on data that a fresh clone has, and is stored without its outputs.
+
+The code cells run as one script in the notebook's folder, so no Jupyter is needed. Behind the cell tagged
+``parameters`` smaller values are put in, as tools that run notebooks with parameters do.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SMALLER = {
+    "01_train_on_a_genome": {
+        "GENOME": str(ROOT / "data" / "lambda_phage.fa.gz"), "STEPS": 12, "SEQUENCES": 4, "WINDOWS": 8,
+    },
+}  # fmt: skip
+SHOWS = {
+    "01_train_on_a_genome": [
+        "48,502 bp",
+        "Markov order 0",
+        "bits per base",
+        ">synthetic_1 seed=7",
+        "filled",
+        "shuffled",
+    ],
+}
+
+
+def as_script(notebook, values):
+    """The code cells in order, with the values behind the parameters, each of which the cell must name."""
+    parts = []
+    for number, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] != "code":
+            continue
+        parts.append(f"# cell {number}\n{''.join(cell['source'])}")
+        if "parameters" in cell["metadata"].get("tags", []):
+            names = {}
+            exec("".join(cell["source"]), names)
+            assert set(values) <= set(names)
+            parts += [f"{name} = {value!r}" for name, value in values.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs(path, tmp_path):
+    script = tmp_path / "notebook.py"
+    script.write_text(as_script(json.loads(path.read_text()), SMALLER[path.stem]))
+    environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    before = sorted(path.parent.iterdir())
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=path.parent, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [word for word in SHOWS[path.stem] if word not in done.stdout] == []
+    assert sorted(path.parent.iterdir()) == before, "a notebook writes outside its temporary folder"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_stored_clean(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        assert cell.cell_type != "code" or (cell.outputs == [] and cell.execution_count is None)
+    assert set(notebook.metadata) <= {"kernelspec", "language_info"}
+    parameters = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(parameters) == 1
+    names = {}
+    exec(parameters[0].source, names)
+    for name, value in names.items():
+        if name.isupper() and isinstance(value, str):
+            assert (path.parent / value).exists(), f"{name}: {value}"

@@ -1,0 +1,151 @@
+"""Classifier-free guidance on a table with two classes, whose guided conditionals are written out."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from dnadiff.diffusion import (
+    AbsorbingProcess,
+    Autoregressive,
+    Denoiser,
+    FirstHitting,
+    LogLinear,
+    Subs,
+    classifier_free,
+)
+from dnadiff.diffusion.ideal import Table
+from dnadiff.errors import InputError
+from dnadiff.models.attention import BlockCausal
+from dnadiff.random import Draws
+from tests.oracle import BASES, BOS, LENGTH, MASK, SEQUENCES, VOCAB, P, chi_square_p, law_of_reveals, mixture
+from tests.tiny import SPEC, tiny_denoiser
+
+N = 4000
+CLASSES = [P, {x: P[x[::-1]] for x in SEQUENCES}]  # the second class reads the first one backwards
+MIXED = {x: 0.5 * CLASSES[0][x] + 0.5 * CLASSES[1][x] for x in SEQUENCES}
+ORDERS = list(itertools.permutations(range(LENGTH)))
+
+
+class Labelled(nn.Module):
+    """A table a label; the last is the mixture of all, for "none"."""
+
+    def __init__(self):
+        super().__init__()
+        rows = torch.tensor(SEQUENCES)
+        tables = [torch.tensor([law[x] for x in SEQUENCES], dtype=torch.float64) for law in (*CLASSES, MIXED)]
+        self.tables = nn.ModuleList(Table(rows, p, MASK, VOCAB) for p in tables)
+
+    def forward(self, tokens, sigma, *, pattern, valid, labels, cache, at):
+        everything = torch.stack([table(tokens, sigma, pattern=pattern, at=at) for table in self.tables], dim=1)
+        return everything[torch.arange(len(tokens)), labels]
+
+
+def labelled():
+    return Denoiser(Labelled(), Subs(MASK, BASES), AbsorbingProcess(LogLinear(), MASK))
+
+
+def conditional_of(law, x, i, shown):
+    fits = {y: p for y, p in law.items() if all(y[j] == x[j] for j in shown)}
+    return sum(p for y, p in fits.items() if y[i] == x[i]) / sum(fits.values())
+
+
+def guided_conditional(gamma, label):
+    """p(x_i | shown, label)^gamma p(x_i | shown)^(1 - gamma), normalised over the bases."""
+
+    def conditional(x, i, shown):
+        weights = []
+        for base in BASES:
+            y = (*x[:i], base, *x[i + 1 :])
+            weights.append(
+                conditional_of(CLASSES[label], y, i, shown) ** gamma * conditional_of(MIXED, y, i, shown) ** (1 - gamma)
+            )
+        return weights[BASES.index(x[i])] / sum(weights)
+
+    return conditional
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 3.0])
+def test_conditionals(gamma):
+    denoiser = classifier_free(labelled(), gamma, 2)
+    x = torch.tensor([[MASK, 8, MASK], [MASK, MASK, 9]])
+    p = denoiser(x, None, labels=torch.tensor([0, 1])).exp()
+    for row, label, i, shown in ((0, 0, 2, [1]), (1, 1, 0, [2]), (1, 1, 1, [2])):
+        for base in BASES:
+            y = [*x[row].tolist()]
+            y[i] = base
+            want = guided_conditional(gamma, label)(tuple(y), i, shown)
+            assert p[row, i, base].item() == pytest.approx(want, rel=1e-9)
+    torch.testing.assert_close(p.sum(-1), torch.ones(2, LENGTH, dtype=p.dtype))
+    assert p[0, 1, 8] == 1, "shown tokens are carried over"
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 3.0])
+def test_samples_follow_the_guided_conditionals(gamma):
+    of = guided_conditional(gamma, 1)
+    want = mixture([(1 / len(ORDERS), law_of_reveals([(i,) for i in o], conditional=of)) for o in ORDERS])
+    if gamma in (0.0, 1.0):
+        exact = MIXED if gamma == 0 else CLASSES[1]
+        assert all(want[x] == pytest.approx(exact[x], rel=1e-9) for x in SEQUENCES)
+    sampler = FirstHitting(classifier_free(labelled(), gamma, 2), rows_per_call=N)
+    x = sampler(torch.full((N, LENGTH), MASK), Draws(0, range(N)), labels=torch.ones(N, dtype=torch.int64))
+    assert chi_square_p(x, want) > 1e-3
+
+
+CONDITIONAL = {**SPEC["backbone"], "n_classes": 2}
+
+
+def tiny_labelled(**changes):
+    return tiny_denoiser(backbone=CONDITIONAL, **changes)
+
+
+def test_samples_are_the_same_to_the_bit_at_batch_1_7_and_64():
+    sampler = FirstHitting(classifier_free(tiny_labelled(), 2.0, 2))
+    x, labels, ids = torch.full((64, 5), MASK), torch.arange(64) % 2, list(range(64))
+    whole = sampler(x, Draws(5, ids), labels=labels)
+    for size in (1, 7):
+        parts = [
+            sampler(x[i : i + size], Draws(5, ids[i : i + size]), labels=labels[i : i + size])
+            for i in range(0, 64, size)
+        ]
+        assert torch.equal(torch.cat(parts), whole)
+
+
+def test_one_call_with_twice_the_rows_is_two_calls():
+    denoiser, x = tiny_labelled(time_conditioning=True), torch.full((3, 8), MASK)
+    t, labels = torch.tensor([0.9, 0.5, 0.1]), torch.tensor([0, 1, 0])
+    at = torch.tensor([[1, 4], [0, 0], [7, 2]])
+    with torch.no_grad():
+        got = classifier_free(denoiser, 1.7, 2)(x, t, labels=labels, at=at)
+        cond, free = denoiser(x, t, labels=labels, at=at), denoiser(x, t, at=at)
+    bases = list(BASES)
+    want = (1.7 * cond - 0.7 * free)[..., bases].log_softmax(-1)
+    torch.testing.assert_close(got[..., bases], want, atol=1e-5, rtol=1e-5)
+
+
+def test_next_token_models_are_guided_through_their_cache():
+    next_token = {"name": "next_token", "mask_id": MASK, "allowed": list(BASES)}
+    denoiser = classifier_free(tiny_labelled(parameterization=next_token), 2.0, 2)
+    x = torch.full((2, 8), MASK)
+    x[:, 0] = BOS
+    labels, u = torch.tensor([0, 1]), Draws(0, [0, 1]).uniform("token", 0, 8)
+    out = Autoregressive(denoiser)(x, Draws(0, [0, 1]), labels=labels)
+    with torch.no_grad():
+        p = denoiser(out, None, pattern=BlockCausal(1), labels=labels).double().exp()
+    drawn = (p.cumsum(-1)[:, :-1] <= (u[:, 1:, None] * p.sum(-1)[:, :-1, None])).sum(-1)
+    assert torch.equal(out[:, 1:], drawn)
+
+
+@pytest.mark.parametrize("gamma", [-0.5, math.nan])
+def test_impossible_strengths(gamma):
+    with pytest.raises(InputError, match="gamma="):
+        classifier_free(tiny_labelled(), gamma, 2)
+
+
+def test_labels_are_needed():
+    with pytest.raises(InputError, match="n_classes=0"):
+        classifier_free(tiny_denoiser(), 1.0, 0)
+    with pytest.raises(InputError, match="give labels"):
+        classifier_free(tiny_labelled(), 1.0, 2)(torch.full((1, 4), MASK), None)
