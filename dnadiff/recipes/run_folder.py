@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from dnadiff.config import from_json, to_json
 from dnadiff.data import atomic
-from dnadiff.data.genome import Store, open_genome
-from dnadiff.data.intervals import check_interval, total_bp
+from dnadiff.data.genome import Store
+from dnadiff.data.intervals import total_bp
 from dnadiff.data.plain_json import read_json
 from dnadiff.data.splits import Split
 from dnadiff.errors import InputError

@@ -36,7 +36,7 @@ from dnadiff.evaluation.likelihood import Scores, WindowBatch, average, floor_sc
 from dnadiff.evaluation.markov import MarkovChain
 from dnadiff.evaluation.score_part import ScorePart, merged
 from dnadiff.recipes.inputs import held_out_windows
-from dnadiff.recipes.run_folder import run_config, run_genome, run_split
+from dnadiff.recipes.run_folder import run_config, run_split
 from dnadiff.recipes.shards import Shard, of_process
 from dnadiff.schema import Config
 from dnadiff.training import ranks
