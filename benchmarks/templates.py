@@ -6,7 +6,8 @@ Trains a small model on E. coli, makes random templates (20 to 200 random IUPAC 
 overall or in windows, motifs, restriction enzymes, longest run) and designs one sequence of each. Every sequence is
 checked with code of its own: Biopython's table of letters, its search for cut sites, regular expressions on both
 strands. Templates that are refused before sampling, because nothing can fit, are counted and replaced, so that -n of
-them are sampled. The table and the JSON say what was refused, rejected and repaired, and any fault found.
+them are sampled. The JSON says what was refused, rejected and repaired, and any fault found. It grows as the work goes
+on, and a run that was stopped goes on from it, with a model trained anew.
 """
 
 import argparse
@@ -121,36 +122,34 @@ def trial(designer: Designer, given: dict[str, Any], letters: str, number: int) 
     return out | {"status": status, "faults": faults(letters, design.sequence, given)}
 
 
-def sampled(model: Model, n: int, seed: int, report: int = 1000) -> dict[str, Any]:
-    """The figures of ``n`` templates that were sampled, and of those refused on the way."""
-    start, number, done = time.monotonic(), 0, 0
-    status, why, wrong, rounds, resampled, bases = Counter(), Counter(), Counter(), Counter(), 0, 0
-    rejected = []
-    while done < n:
+def sampled(model: Model, n: int, seed: int, out: Path) -> dict[str, Any]:
+    """The figures of ``n`` templates that were sampled, and of those refused on the way; ``out`` keeps them."""
+    old = json.loads(out.read_text()) if out.exists() else {}
+    old = old if old.get("seed") == seed else {}
+    tallies = {name: Counter(old.get(name, {})) for name in ("outcomes", "reasons", "faults", "rounds", "sums")}
+    number, rejected = old.get("templates", 0), old.get("examples_of_rejected", [])
+    before, start = old.get("seconds", 0), time.monotonic()
+    figures: dict[str, Any] = old
+    while tallies["sums"]["sampled"] < n:
         if number % TOGETHER == 0:
-            designer, given = random_designer(model, random.Random(f"{seed} constraints {number}"))
+            designer, given = random_designer(model, random.Random(f"{seed} constraints {number // TOGETHER}"))
         number += 1
-        out = trial(designer, given, random_template(random.Random(f"{seed} template {number}")), number)
-        status[out["status"]] += 1
-        if "why" in out:
-            why[f"{out['status']}: {out['why']}"] += 1
-        if out["status"] == "refused":
-            continue
-        done += 1
-        rounds[out["rounds"]] += 1
-        resampled, bases = resampled + out["resampled"], bases + out["bases"]
-        wrong.update(out.get("faults", ()))
-        if "case" in out and len(rejected) < 10:
-            rejected.append(out["case"])
-        if done % report == 0:
-            print(
-                f"{done:,} sampled, {dict(status)}, faults {dict(wrong)}, {time.monotonic() - start:.0f} s", flush=True
-            )
-    return {
-        "templates_sampled": done, **status, "reasons": dict(why.most_common()), "faults": dict(wrong),
-        "rounds": dict(sorted(rounds.items())), "bases": bases, "bases_drawn_again": resampled,
-        "seconds": round(time.monotonic() - start, 1), "examples_of_rejected": rejected,
-    }  # fmt: skip
+        found = trial(designer, given, random_template(random.Random(f"{seed} template {number}")), number)
+        tallies["outcomes"][found["status"]] += 1
+        if "why" in found:
+            tallies["reasons"][f"{found['status']}: {found['why']}"] += 1
+        if found["status"] != "refused":
+            tallies["sums"].update(sampled=1, bases=found["bases"], bases_drawn_again=found["resampled"])
+            tallies["rounds"][str(found["rounds"])] += 1
+            tallies["faults"].update(found.get("faults", ()))
+            rejected += [found["case"]] if "case" in found and len(rejected) < 10 else []
+        if number % 100 == 0 or tallies["sums"]["sampled"] == n:
+            seconds = round(before + time.monotonic() - start, 1)
+            figures = {"seed": seed, "torch": torch.__version__, "templates": number, "seconds": seconds}
+            figures |= tallies | {"examples_of_rejected": rejected}
+            out.write_text(json.dumps(figures, indent=1) + "\n")
+            print({name: figures[name] for name in ("templates", "outcomes", "faults", "seconds")}, flush=True)
+    return figures
 
 
 def trained(folder: str) -> Model:
@@ -162,7 +161,7 @@ def trained(folder: str) -> Model:
 
 
 def main() -> None:
-    """Runs the trials, prints what was found and writes JSON."""
+    """Runs the trials that are missing, prints what was found and writes JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("-n", "--number", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
@@ -170,9 +169,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        figures = sampled(trained(folder), args.number, args.seed)
+        figures = sampled(trained(folder), args.number, args.seed, args.out)
     print(json.dumps(figures, indent=1))
-    args.out.write_text(json.dumps({"seed": args.seed, "torch": torch.__version__} | figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,10 @@ import traceback
 import warnings
 
 from dnadiff import __version__
-from dnadiff.errors import DnadiffError, InputError, ResourceError, did_you_mean
+from dnadiff.errors import DnadiffError, InputError, ResourceError, did_you_mean, printable
 from dnadiff.verbs import VERBS, parser_of
+
+LONGEST = 2000  # characters of an error message
 
 DESCRIPTION = "Discrete diffusion on DNA: train on a genome, generate, score and compare sequences."
 
@@ -61,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
         if "--debug" in words:
             traceback.print_exc()
         line, code = _explained(error)
-        print(f"dna-diff: error: {line}", file=sys.stderr)
+        print(f"dna-diff: error: {_shortened(printable(line))}", file=sys.stderr)
         return code
     return 0
 
@@ -102,15 +104,21 @@ def _explained(error: Exception) -> tuple[str, int]:
     """What an exception means to the user, in one line, and the exit code."""
     first = (str(error).strip().splitlines() or [""])[0]
     if isinstance(error, DnadiffError):
-        return first, error.exit_code
+        return str(error), error.exit_code
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
             f"{error.filename or 'output'}: no space left on the disk; free some or write elsewhere",
             ResourceError.exit_code,
         )
     memory = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    memory |= isinstance(error, OSError) and error.errno == errno.ENOMEM
     if isinstance(error, MemoryError) or memory:
         return "not enough memory; use a smaller batch, a shorter length or a smaller model", ResourceError.exit_code
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}", InputError.exit_code
     return f"internal error, rerun with --debug ({type(error).__name__}: {first})", DnadiffError.exit_code
+
+
+def _shortened(line: str) -> str:
+    """The line without its middle if it is very long, as the name of a file or key can be."""
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 500]} ... {line[-500:]}"

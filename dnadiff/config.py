@@ -53,7 +53,7 @@ def compose(overrides: list[str]) -> Config:
     """The configuration that the presets and some overrides describe.
 
     Args:
-        overrides: ``key=value`` or ``group=preset``; later ones win.
+        overrides: ``key=value`` or ``group=preset``, each key once; keys win over presets.
 
     Raises:
         InputError: A key, preset or value that cannot be used, in one line.
@@ -64,6 +64,7 @@ def compose(overrides: list[str]) -> Config:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    _refuse_repeats(overrides)
     checked = [_checked(override) for override in overrides]
     ConfigStore.instance().store(name="schema", node=Config)
     try:
@@ -102,11 +103,20 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _refuse_repeats(overrides: list[str]) -> None:
+    given: dict[str, str] = {}
+    for override in overrides:
+        key = override.partition("=")[0]
+        if key in given:
+            raise InputError(f"{override}: {key} was given before, as {given[key]}; give it once")
+        given[key] = override
+
+
 def _checked(override: str) -> str:
     """The override in Hydra's grammar, once its key, preset and type are known to be right."""
     key, equals, value = override.partition("=")
-    if not equals:
-        raise InputError(f"{override}: is not key=value; for example train.minutes=5 or model=tiny")
+    if not equals or not key:
+        raise InputError(f"{override or repr('')}: is not key=value; for example train.minutes=5 or model=tiny")
     if "${" in override:
         raise InputError(f"{override}: interpolation is not supported; write the value")
     presets = groups()
@@ -127,6 +137,8 @@ def _checked_value(key: str, value: str, override: str) -> str:
         empty = value == "null" and key not in _required_text()
         literal = "null" if empty else _quoted(value)
     elif kind == list[str]:
+        if value.startswith("[") != value.endswith("]"):
+            raise InputError(f"{override}: expected names, such as chr1,chr2 or [chr1,chr2]")
         names = [name.strip().strip("\"'") for name in value.removeprefix("[").removesuffix("]").split(",")]
         literal = f"[{','.join(_quoted(name) for name in names if name)}]"
     else:
@@ -163,6 +175,8 @@ def _kind(key: str) -> Any:  # noqa: ANN401 (a type or a generic alias)
             raise InputError(f"{key}: is a section, not a value; it holds {inside}")
         tails = [name for name in known if name.rpartition(".")[2] == key]
         hint = f"did you mean {tails[0]}?" if tails else did_you_mean(key, [*known, *groups()])
+        if not hint.startswith("did"):
+            hint = "`dna-diff config show` lists them all"
         raise InputError(f"{key}: unknown key; {hint}")
     kind = known[key]
     parts = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)

@@ -32,6 +32,14 @@ class ResourceError(DnadiffError):
     exit_code = 4
 
 
+def printable(text: str) -> str:
+    r"""The text with line ends, terminal escapes and all else that is not printable written as escapes (``\n``).
+
+    Names of files and sequences come from strangers; shown raw, they could move the cursor or forge a line of output.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """The end of an error message: the choice nearest to a word that is none of them, or all choices if none is near.
 

@@ -25,7 +25,7 @@ SAME = {
     "model.length": "model.length",
     "T": "algo.T",
     "subs_masking": "algo.subs_masking",
-    "block_size": "algo.block_size",
+    "block_size": "block_size",
     "time_conditioning": "time_conditioning",
     "algo.time_conditioning": "time_conditioning",
     "training.importance_sampling": "algo.importance_sampling",

@@ -11,23 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from tests.fault import DESIGN_FAULTS, Fault
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "mutations.json"
 COPIED = ("dnadiff", "tests", "configs", "benchmarks", "pyproject.toml")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A line of code, the wrong line, and the tests that guard it."""
-
-    name: str
-    file: str
-    right: str
-    wrong: str
-    tests: tuple[str, ...]
 
 
 FAULTS = (
@@ -339,6 +329,7 @@ FAULTS = (
         "after = inverse_cdf(law.log(), u)",
         ("tests/truth/test_stepwise.py",),
     ),
+    *DESIGN_FAULTS,
 )
 
 

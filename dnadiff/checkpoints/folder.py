@@ -24,7 +24,9 @@ from torch import nn
 
 from dnadiff.checkpoints import manifest
 from dnadiff.checkpoints.card import card
+from dnadiff.checkpoints.checks import Shapes, check_arguments, check_head, check_sizes
 from dnadiff.data import atomic
+from dnadiff.data.plain_json import read_json
 from dnadiff.data.tokenizers import NucleotideTokenizer, Tokenizer, tokenizer_from_json
 from dnadiff.diffusion.block_objective import BlockNELBO
 from dnadiff.diffusion.denoiser import Denoiser
@@ -41,6 +43,7 @@ from dnadiff.errors import InputError, ResourceError, did_you_mean
 from dnadiff.models.dit import DiT
 
 FORMAT = 1
+_AGAIN = "copy or download it again"
 BACKBONES: dict[str, Callable[..., nn.Module]] = {"dit": DiT}
 PARAMETERIZATIONS = {"subs": Subs, "d3pm": D3PM, "sedd": Sedd, "next_token": NextToken}
 PROCESSES = {"absorbing": AbsorbingProcess, "uniform": UniformProcess}
@@ -149,8 +152,7 @@ def load(path: str | Path) -> Denoiser:
     """
     folder = model_folder(path)
     manifest.verify(folder, (CONFIG, WEIGHTS, TOKENIZER))
-    spec = _read_json(folder / CONFIG)
-    _check_format(spec, folder)
+    spec = _read_spec(folder)
     check_weights(_header(folder / WEIGHTS), spec, folder / WEIGHTS)
     denoiser = build_denoiser(spec)
     denoiser.backbone.load_state_dict(load_file(folder / WEIGHTS))
@@ -165,7 +167,13 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     """
     folder = model_folder(path)
     manifest.verify(folder, (TOKENIZER,))
-    return tokenizer_from_json(_read_json(folder / TOKENIZER))
+    values = read_json(folder / TOKENIZER, _AGAIN)
+    try:
+        return tokenizer_from_json(values)
+    except InputError as error:
+        raise InputError(f"{folder / TOKENIZER}: {error}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{folder / TOKENIZER}: describes no tokenizer ({error}); {_AGAIN}") from error
 
 
 def read_spec(path: str | Path) -> dict[str, Any]:
@@ -176,9 +184,7 @@ def read_spec(path: str | Path) -> dict[str, Any]:
     """
     folder = model_folder(path)
     manifest.verify(folder, (CONFIG,))
-    spec = _read_json(folder / CONFIG)
-    _check_format(spec, folder)
-    return spec
+    return _read_spec(folder)
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
@@ -189,7 +195,7 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     """
     folder = model_folder(path)
     manifest.verify(folder, ("provenance.json",))
-    return _read_json(folder / "provenance.json")
+    return read_json(folder / "provenance.json", _AGAIN)
 
 
 def model_hash(path: str | Path) -> str:
@@ -215,16 +221,19 @@ def model_folder(path: str | Path) -> Path:
     raise InputError(f"{path}: holds neither {WEIGHTS} nor model/; a run folder or a model folder would work")
 
 
-def _check_format(spec: Spec, folder: Path) -> None:
+def _read_spec(folder: Path) -> dict[str, Any]:
+    spec = read_json(folder / CONFIG, _AGAIN)
     if spec.get("format") != FORMAT:
         raise InputError(
             f"{folder / CONFIG}: found format {spec.get('format')!r}; this version of dnadiff reads {FORMAT}"
         )
     if "head" in spec:
         raise InputError(f"{folder}: is a fine-tuned model, not a denoiser; dnadiff.load_predictor would work")
+    check_head(spec, str(folder / CONFIG))
+    return spec
 
 
-def check_weights(found: Mapping[str, tuple[tuple[int, ...], str]], spec: Spec, path: Path) -> None:
+def check_weights(found: Shapes, spec: Spec, path: Path) -> None:
     """Compares weights with what a spec asks for, without allocating any.
 
     Args:
@@ -235,12 +244,19 @@ def check_weights(found: Mapping[str, tuple[tuple[int, ...], str]], spec: Spec, 
     Raises:
         InputError: One is missing, unexpected, or of another shape or type; named.
     """
-    with torch.device("meta"):
-        wanted = {name: tuple(value.shape) for name, value in build_denoiser(spec).backbone.state_dict().items()}
+    check_sizes(found, _section(spec, "backbone"), str(path.with_name(CONFIG)))
+    try:
+        with torch.device("meta"):
+            wanted = {name: tuple(value.shape) for name, value in build_denoiser(spec).backbone.state_dict().items()}
+    except InputError as error:
+        raise InputError(f"{path.with_name(CONFIG)}: {error}") from error
+    except (ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path.with_name(CONFIG)}: describes no model ({reason}); {_AGAIN}") from error
     if missing := sorted(wanted.keys() - found.keys()):
-        raise InputError(f"{path}: lacks {missing[0]} ({len(missing)} missing); weights of this {CONFIG} work")
+        raise InputError(f"{path}: lacks {missing[0]} ({len(missing)} missing); those of this {CONFIG} would work")
     if unexpected := sorted(found.keys() - wanted.keys()):
-        raise InputError(f"{path}: has {unexpected[0]} ({len(unexpected)} too many); weights of this {CONFIG} work")
+        raise InputError(f"{path}: has {unexpected[0]} ({len(unexpected)} too many); those of this {CONFIG} would work")
     for name, (shape, dtype) in found.items():
         if shape != wanted[name] or dtype != "F32":
             raise InputError(f"{path}: {name} is {dtype} {list(shape)}; F32 {list(wanted[name])} would work")
@@ -269,6 +285,7 @@ def _made(table: Mapping[str, Callable[..., Any]], section: Spec, where: str) ->
     if name not in table:
         raise InputError(f"{where}.name={name}: {did_you_mean(str(name), table)}")
     arguments = {key: value for key, value in section.items() if key != "name"}
+    check_arguments(table[name], arguments, where)
     try:
         return table[name](**arguments)
     except TypeError as error:
@@ -277,13 +294,3 @@ def _made(table: Mapping[str, Callable[..., Any]], section: Spec, where: str) ->
 
 def _json(value: object) -> str:
     return json.dumps(value, indent=1) + "\n"
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: is not JSON ({error}); copy or download it again") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: found {type(value).__name__}; a JSON object would work")
-    return value

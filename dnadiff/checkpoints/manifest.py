@@ -11,6 +11,7 @@ from pathlib import Path
 from dnadiff.errors import InputError
 
 NAME = "MANIFEST.sha256"
+_MOST_BYTES = 1 << 20
 
 
 def sha256(path: Path) -> str:
@@ -34,6 +35,8 @@ def read_manifest(folder: Path) -> dict[str, str]:
     path = folder / NAME
     if not path.is_file():
         raise InputError(f"{folder}: has no {NAME}, so it was not written whole; a folder that dnadiff published works")
+    if path.stat().st_size > _MOST_BYTES:
+        raise InputError(f"{path}: is larger than any manifest; a folder that dnadiff published works")
     sums = {}
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         digest, gap, name = line.partition("  ")

@@ -1,20 +1,8 @@
 """The data card: what a genome store holds, in a few lines for people."""
 
 from dnadiff.data.genome import Store
-
-_NOTES = {
-    "ambiguous_to_n": "IUPAC codes read as N",
-    "blanks": "blanks within lines removed",
-    "byte_order_mark": "byte-order mark removed",
-    "comment_lines": "';' comment lines skipped",
-    "cr_line_ends": "CR line ends",
-    "crlf_line_ends": "CRLF line ends",
-    "empty_records": "records without bases skipped",
-    "gaps_dropped": "gaps dropped (coordinates behind them are shifted)",
-    "missing_bgzf_end": "missing BGZF end marker accepted",
-    "renamed_contigs": "contigs renamed",
-    "uracil_to_t": "U read as T",
-}
+from dnadiff.data.store_writer import NOTES
+from dnadiff.errors import printable
 
 
 def data_card(store: Store) -> str:
@@ -37,6 +25,6 @@ def data_card(store: Store) -> str:
         f"soft-masked  {100 * total['soft_masked'] / total['length']:.2f} %",
     ]
     for note, count in store.index["normalised"].items():
-        lines.append(f"normalised   {_NOTES[note]}: {count:,}")
+        lines.append(f"normalised   {NOTES[note]}: {count:,}")
     lines.append(f"source       {source['name']}, {source['bytes']:,} bytes, SHA-256 {source['sha256'][:16]}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))

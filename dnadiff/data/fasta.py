@@ -75,20 +75,34 @@ def read_fasta(path: str | Path, *, drop_gaps: bool = False) -> Iterator[Record]
     Raises:
         InputError: The file cannot be read as FASTA.
     """
+    for header, bases in _whole(FastaReader(path, drop_gaps=drop_gaps)):
+        yield Record(header.name, header.description, alphabet.decode(np.frombuffer(bases, dtype=np.uint8)))
+
+
+def read_codes(path: str | Path) -> Iterator[np.ndarray]:
+    """The records of a FASTA file as codes in A 0, C 1, G 2, T 3, N 4, (length,) uint8 each, a byte a base.
+
+    Raises:
+        InputError: The file cannot be read as FASTA.
+    """
+    for _, bases in _whole(FastaReader(path)):
+        codes = np.frombuffer(bases, dtype=np.uint8)
+        codes &= alphabet.CODE_BITS  # in place: a chromosome is held once
+        yield codes
+
+
+def _whole(reader: "FastaReader") -> Iterator[tuple[Header, bytearray]]:
+    """Each record that has bases, with all of them."""
     header, bases = None, bytearray()
-    for event in FastaReader(path, drop_gaps=drop_gaps):
+    for event in reader:
         if isinstance(event, Piece):
             bases += event.bases
             continue
         if header is not None:
-            yield _record(header, bases)
+            yield header, bases
         header, bases = event, bytearray()
     if header is not None:
-        yield _record(header, bases)
-
-
-def _record(header: Header, bases: bytearray) -> Record:
-    return Record(header.name, header.description, alphabet.decode(np.frombuffer(bytes(bases), dtype=np.uint8)))
+        yield header, bases
 
 
 class FastaReader:

@@ -3,6 +3,7 @@
 import gzip
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -11,6 +12,7 @@ from dnadiff.data import alphabet, atomic
 from dnadiff.errors import InputError
 
 _WIDTH = 60
+_UNWRITTEN = (".bz2", ".xz", ".zst", ".zip")
 
 
 class FastaWriter:
@@ -18,23 +20,26 @@ class FastaWriter:
 
     A file is written under a temporary name beside its place and renamed when the block ends well; if it fails, nothing
     is left. ``.gz`` at the end of the name compresses, without a time stamp, so equal records give equal bytes. ``-``
-    is standard output, written record by record; a reader that goes away raises BrokenPipeError.
+    is standard output, written record by record, as devices and pipes are; a reader that goes away raises
+    BrokenPipeError.
 
     Args:
         path: The file, or ``-``.
-        force: Replace a file that is already there.
 
     Raises:
-        InputError: The file exists, or cannot be made.
+        InputError: The file exists, cannot be made, or asks for another compression.
     """
 
-    def __init__(self, path: str | Path, *, force: bool = False) -> None:
-        self._out = None if str(path) == "-" else Path(path)
+    def __init__(self, path: str | Path) -> None:
+        check_fasta(path)
+        self._place = Path("standard output" if str(path) == "-" else path)
+        self._out = None if atomic.is_stream(path) else Path(path)
         self._file: BinaryIO = sys.stdout.buffer
-        if self._out is None:
+        if str(path) == "-":
             return
-        if self._out.exists() and not force:
-            raise InputError(f"{path}: exists; another name would work, or --force to replace it")
+        if self._out is None:
+            self._file = open(path, "wb")  # noqa: SIM115 - closed in __exit__
+            return
         self._temporary = self._out.with_name(f".{self._out.name}.tmp-{os.getpid()}")
         with atomic.disk_errors(self._out):
             self._raw = open(self._temporary, "wb")  # noqa: SIM115 - closed in __exit__
@@ -63,12 +68,10 @@ class FastaWriter:
             ResourceError: The disk is full.
             BrokenPipeError: Nobody reads standard output any more.
         """
-        if self._out is None:
+        with atomic.disk_errors(self._place):
             self._file.write(records)
-            self._file.flush()
-            return
-        with atomic.disk_errors(self._out):
-            self._file.write(records)
+            if self._out is None:
+                self._file.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -77,6 +80,9 @@ class FastaWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._out is None:
+            if self._file is not sys.stdout.buffer:
+                with atomic.disk_errors(self._place) if kind is None else suppress(OSError):
+                    self._file.close()
             return
         try:
             with atomic.disk_errors(self._out):
@@ -91,6 +97,17 @@ class FastaWriter:
         finally:
             self._raw.close()
             self._temporary.unlink(missing_ok=True)
+
+
+def check_fasta(path: str | Path) -> None:
+    """Refuses a FASTA output that could not be written, before any work is done for it.
+
+    Raises:
+        InputError: It exists, its folder does not, its name is impossible, or it asks for another compression.
+    """
+    atomic.check_file(path)
+    if Path(path).suffix in _UNWRITTEN:
+        raise InputError(f"{path}: is written plain or as gzip; a name that ends in .fa or .fa.gz would work")
 
 
 def fasta_record(name: str, sequence: str, description: str = "") -> bytes:

@@ -10,7 +10,6 @@ The bases are read through a memory map: opening costs nothing whatever the size
 the pages. A store is built in a temporary folder and renamed, so what has the name is whole.
 """
 
-import json
 import os
 import zlib
 from collections.abc import Mapping
@@ -21,9 +20,14 @@ import numpy as np
 
 from dnadiff.data import alphabet, atomic
 from dnadiff.data.intervals import Interval, check_interval
-from dnadiff.data.store_writer import BASES, FORMAT, INDEX, KIND, index_checksum, write_store
+from dnadiff.data.plain_json import read_json
+from dnadiff.data.store_writer import BASES, FORMAT, INDEX, KIND, NOTES, index_checksum, write_store
 from dnadiff.data.stream import sha256_of
 from dnadiff.errors import InputError
+
+_MOST_INDEX = 1 << 30  # bytes; a million contigs take a quarter of it
+_COUNTS = ("length", *alphabet.LETTERS, "soft_masked")
+_CONTIG = {"name": str, "md5": str, **dict.fromkeys(_COUNTS, int)}
 
 
 class Store:
@@ -62,6 +66,7 @@ class Store:
         path = Path(path)
         index = _read_index(path)
         total = sum(contig["length"] for contig in index["contigs"])
+        atomic.check_inside(path, (BASES, INDEX))
         try:
             size = (path / BASES).stat().st_size
         except OSError as error:
@@ -82,6 +87,11 @@ class Store:
     def source_sha256(self) -> str:
         """SHA-256 of the file that the store was made from."""
         return self.index["source"]["sha256"]
+
+    @property
+    def source_name(self) -> str:
+        """Name of that file, without its folder."""
+        return self.index["source"]["name"]
 
     def number(self, chrom: str) -> int:
         """Where a contig stands in ``names``, ``lengths`` and ``offsets``.
@@ -129,6 +139,7 @@ def build_store(
         InputError: The source cannot be read as FASTA, or ``out`` exists.
         ResourceError: The disk is full.
     """
+    atomic.check_folder(out)
     out = Path(out)
     with atomic.lock(out):
         _refuse_existing(out, force)
@@ -154,15 +165,13 @@ def cached_store(fasta: str | Path, *, rebuild: bool = False) -> Store:
         fasta: The file.
         rebuild: Replace what the cache holds of it.
 
-    Args:
-        fasta: The file.
-        rebuild: Replace what the cache holds of it.
-
     Raises:
         InputError: The file cannot be read as FASTA, or what the cache holds is damaged.
     """
     if str(fasta) == "-":
         raise InputError("stdin: a stream cannot be cached; 'dna-diff prepare - -o STORE' and then STORE would work")
+    if atomic.is_stream(fasta):  # it is read twice
+        raise InputError(f"{fasta}: is a device or pipe; 'dna-diff prepare {fasta} -o STORE' and then STORE would work")
     digest = sha256_of(fasta)
     out = Path(os.environ.get("DNADIFF_CACHE") or Path.home() / ".cache" / "dnadiff") / digest[:16]
     with atomic.lock(out):
@@ -188,13 +197,10 @@ def _read_index(path: Path) -> dict[str, Any]:
     remedy = "one made by 'dna-diff prepare genome.fa -o STORE' would work"
     if not path.is_dir():
         raise InputError(f"{path}: no such folder; {remedy}")
-    try:
-        index = json.loads((path / INDEX).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: is no genome store (no {INDEX}); {remedy}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: {INDEX} is damaged ({error}); preparing it again would work") from error
-    if not isinstance(index, dict) or index.get("kind") != KIND:
+    if not (path / INDEX).exists():
+        raise InputError(f"{path}: is no genome store (no {INDEX}); {remedy}")
+    index = read_json(path / INDEX, "preparing it again would work", most=_MOST_INDEX)
+    if index.get("kind") != KIND:
         raise InputError(f"{path}: {INDEX} is not that of a genome store; {remedy}")
     if index.get("format") != FORMAT:
         raise InputError(
@@ -202,7 +208,29 @@ def _read_index(path: Path) -> dict[str, Any]:
         )
     if index.get("sha256") != index_checksum(index):
         raise InputError(f"{path}: {INDEX} was changed or damaged (checksum); preparing it again would work")
+    if not _is_index(index):
+        raise InputError(f"{path}: {INDEX} lacks facts or has impossible ones; preparing it again would work")
     return index
+
+
+def _is_index(index: dict[str, Any]) -> bool:
+    """Whether everything is there that is read later, of its type: a stranger can make a checksum fit."""
+    source, notes, contigs = (index.get(key) for key in ("source", "normalised", "contigs"))
+    facts = {"name": str, "sha256": str, "bytes": int}
+    return (
+        _has(source, facts)
+        and isinstance(notes, dict)
+        and notes.keys() <= NOTES.keys()
+        and all(type(count) is int for count in notes.values())
+        and type(index.get("bases_crc32")) is int
+        and isinstance(contigs, list)
+        and all(_has(contig, _CONTIG) and min(contig[key] for key in _COUNTS) >= 0 for contig in contigs)
+        and len({contig["name"] for contig in contigs}) == len(contigs) > 0
+    )
+
+
+def _has(value: object, facts: Mapping[str, type]) -> bool:
+    return isinstance(value, dict) and all(type(value.get(key)) is kind for key, kind in facts.items())
 
 
 def _refuse_existing(out: Path, force: bool) -> None:

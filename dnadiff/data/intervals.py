@@ -7,6 +7,7 @@ Inside, positions are 0-based and half-open, so that ``end - start`` is the leng
 """
 
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -17,10 +18,11 @@ import numpy as np
 from dnadiff.data.stream import text_lines
 from dnadiff.errors import InputError
 
+_MOST_ROWS = 10_000_000  # of a BED file; about 2 GB of memory
 _REGION = re.compile(r"(?P<chrom>\S+?):(?P<start>[\d,]+)-(?P<end>[\d,]+)(:(?P<strand>[+-]))?")
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Interval:
     """The bases ``start`` to ``end`` of contig ``chrom`` (0-based, half-open), read on ``strand`` ``+`` or ``-``."""
 
@@ -36,13 +38,14 @@ class Interval:
         return f"{self.chrom}:{self.start + 1}-{self.end}:{self.strand}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BedRow:
-    """One line of a BED file: its interval, its fourth column (None without one) and its number in the file."""
+    """One line of a BED file: its interval, its fourth column (None without one), its number, and the file's name."""
 
     interval: Interval
     name: str | None
     line: int
+    file: str = "BED file"
 
 
 def parse_region(text: str) -> Interval:
@@ -127,7 +130,10 @@ def read_bed(path: str | Path, sizes: Mapping[str, int]) -> list[BedRow]:
         fields = text.split("\t") if "\t" in text else text.split()
         interval = _bed_interval(fields, place)
         check_interval(interval, sizes, place)
-        rows.append(BedRow(interval, fields[3].strip() if len(fields) > 3 else None, number))
+        name = sys.intern(fields[3].strip()) if len(fields) > 3 else None
+        rows.append(BedRow(interval, name, number, str(path)))
+        if len(rows) > _MOST_ROWS:
+            raise InputError(f"{place}: found more than {_MOST_ROWS:,} intervals; merged ones would work")
     if not rows:
         raise InputError(f"{path}: found no interval; lines of 'chrom<TAB>start<TAB>end' would work")
     return rows
@@ -143,7 +149,13 @@ def _bed_interval(fields: list[str], place: str) -> Interval:
     strand = fields[5].strip() if len(fields) > 5 else "+"
     if strand not in ("+", "-", "."):
         raise InputError(f"{place}: found strand '{strand}'; '+', '-' or '.' would work")
-    return Interval(chrom, int(start), int(end), "-" if strand == "-" else "+")
+    return Interval(sys.intern(chrom), _position(start, place), _position(end, place), "-" if strand == "-" else "+")
+
+
+def _position(text: str, place: str) -> int:
+    if len(text) > 18:  # beyond any genome, and int() of a million digits takes minutes
+        raise InputError(f"{place}: found a position of {len(text)} digits; one within the contig would work")
+    return int(text)
 
 
 def total_bp(intervals: Iterable[Interval]) -> int:

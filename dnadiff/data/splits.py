@@ -73,9 +73,23 @@ class Split:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Split":
-        """The split that ``to_json`` described."""
-        parts = {name: tuple(Interval(*fields) for fields in value[name]) for name in _PARTS}
-        return cls(**parts, how=value["how"])
+        """The split that ``to_json`` described.
+
+        Raises:
+            InputError: It describes none.
+        """
+        for key in ("how", *_PARTS):
+            if key not in value or not isinstance(value[key], str if key == "how" else list):
+                raise InputError(f"{key}: found {value.get(key)!r:.60}; what Split.to_json gives would work")
+        return cls(**{name: tuple(map(_interval, value[name])) for name in _PARTS}, how=value["how"])
+
+
+def _interval(fields: object) -> Interval:
+    """An interval from its fields as JSON has them."""
+    kinds = [type(field) for field in fields] if isinstance(fields, list) else []
+    if kinds != [str, int, int, str] or fields[3] not in ("+", "-"):
+        raise InputError(f"intervals: found {fields!r:.60}; [contig, start, end, strand] would work")
+    return Interval(*fields)
 
 
 def make_split(
@@ -121,8 +135,9 @@ def make_split(
     for name, wanted in (("train", True), ("valid", bool(valid)), ("test", bool(test))):
         if wanted and not split[name]:
             raise InputError(
-                f"split by {split.how}: nothing is left for {name}; other shares, names or intervals would work, "
-                "or 0 where none is wanted"
+                f"split by {split.how}: nothing is left for {name} of {sum(sizes.values()):,} bp in {len(sizes):,} "
+                f"contigs{f' with gaps of {gap:,} bp' if split.how == 'blocks' else ''}; other shares, names or "
+                "intervals would work, shorter windows, or 0 where none is wanted"
             )
     return split
 
@@ -220,7 +235,8 @@ def _by_label(rows: Sequence[BedRow]) -> Split:
     for row in rows:
         name = (row.name or "").lower()
         if name not in _LABELS:
-            raise InputError(f"BED line {row.line}: found '{row.name}' in column 4; train, valid or test would work")
+            found = "no column 4, which line 1 has" if row.name is None else f"'{row.name}' in column 4"
+            raise InputError(f"{row.file}:{row.line}: found {found}; train, valid or test would work")
         parts[_LABELS[name]].append(row.interval)
     return Split(*(tuple(parts[key]) for key in parts), how="bed")
 

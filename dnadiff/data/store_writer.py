@@ -24,7 +24,22 @@ INDEX = "index.json"
 FORMAT = 1
 KIND = "dnadiff genome store"
 
-_LETTER_CODES = np.frombuffer(alphabet.CODES, dtype=np.uint8) & alphabet.CODE_BITS
+NOTES = {
+    "ambiguous_to_n": "IUPAC codes read as N",
+    "blanks": "blanks within lines removed",
+    "byte_order_mark": "byte-order mark removed",
+    "comment_lines": "';' comment lines skipped",
+    "cr_line_ends": "CR line ends",
+    "crlf_line_ends": "CRLF line ends",
+    "empty_records": "records without bases skipped",
+    "gaps_dropped": "gaps dropped (coordinates behind them are shifted)",
+    "missing_bgzf_end": "missing BGZF end marker accepted",
+    "renamed_contigs": "contigs renamed",
+    "uracil_to_t": "U read as T",
+}
+"""What may have been normalised, by the name under which it is counted, in words."""
+
+_LETTERS_OF_BYTES = np.eye(5, dtype=np.int64)[np.frombuffer(alphabet.CODES, dtype=np.uint8) & alphabet.CODE_BITS]
 
 
 def write_store(
@@ -80,8 +95,11 @@ def write_store(
     }
     index["sha256"] = index_checksum(index)
     with open(folder / INDEX, "w", encoding="utf-8") as text:
-        json.dump(index, text, indent=1)
-        text.write("\n")
+        rest = json.dumps({key: value for key, value in index.items() if key != "contigs"}, indent=1)
+        text.write(rest.removesuffix("\n}") + ',\n "contigs": [')
+        for number, contig in enumerate(contigs.done):  # a line each: a million of them are not held as text
+            text.write(("," if number else "") + "\n  " + json.dumps(contig))
+        text.write("\n ]\n}\n")
         text.flush()
         os.fsync(text.fileno())
 
@@ -118,7 +136,7 @@ class _Contigs:
         if self._header is None:
             return
         counts = self._counts
-        each = np.bincount(_LETTER_CODES, weights=counts, minlength=5).astype(np.int64).tolist()
+        each = (counts @ _LETTERS_OF_BYTES).tolist()
         self.done.append(
             {
                 "name": self._name,

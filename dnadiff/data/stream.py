@@ -3,7 +3,8 @@
 The content decides, never the suffix. Gzip is read member by member (RFC 1952 allows any number), each checked against
 its CRC; BGZF, the blocked gzip of genomics (SAM specification, section 4.1), must end with its empty marker block,
 whose absence means that the file was cut at a block boundary. While the bytes pass they are counted and hashed, so that
-a source is known by its SHA-256 after one reading. However well a file compresses, memory stays at a few chunks.
+a source is known by its SHA-256 after one reading. However well a file compresses, memory stays at a few chunks; beyond
+64 MiB a file that grows 200-fold is refused, since genomes shrink to a quarter and only a bomb would fill the disk.
 """
 
 import hashlib
@@ -11,7 +12,8 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import chain
+from difflib import get_close_matches
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +21,8 @@ from dnadiff.errors import InputError
 
 CHUNK = 1 << 20
 _RAW = 1 << 18
+_BOMB_RATIO, _BOMB_BYTES = 200, 64 << 20
+_LONGEST_LINE = 1 << 20  # of a text file such as BED, bytes
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _REFUSED = {
     b"BZh": "bzip2; unpack it with bunzip2",
@@ -83,10 +87,10 @@ class ByteSource:
                 self.size += len(data)
                 yield data
         except OSError as error:
-            raise InputError(f"{self.name}: cannot be read ({error.strerror})") from error
+            raise InputError(f"{self.name}: cannot be read ({error.strerror}); a fresh copy would work") from error
 
     def _gunzip(self, head: bytes, raw: Iterator[bytes]) -> Iterator[bytes]:
-        decoder, inside, tail = zlib.decompressobj(31), False, b""
+        decoder, inside, tail, total = zlib.decompressobj(31), False, b"", 0
         for data in chain([head], raw):
             tail = (tail + data)[-len(_BGZF_END) :]
             while data:
@@ -98,6 +102,12 @@ class ByteSource:
                 text = self._inflate(decoder, data)
                 inside = not decoder.eof
                 data = decoder.unconsumed_tail if inside else decoder.unused_data
+                total += len(text)
+                if total > max(_BOMB_BYTES, _BOMB_RATIO * self.size):
+                    raise InputError(
+                        f"{self.name}: unpacks to more than {_BOMB_RATIO} times its size, as no genome does; "
+                        "if it is one, the unpacked file would work"
+                    )
                 if text:
                     yield text
         if inside:
@@ -131,12 +141,23 @@ def open_input(path: str | Path) -> Iterator[BinaryIO]:
         try:
             file = stack.enter_context(open(path, "rb"))
         except FileNotFoundError as error:
-            raise InputError(f"{path}: no such file") from error
+            raise InputError(f"{str(path) or repr('')}: no such file; {_alike(Path(path))}") from error
         except IsADirectoryError as error:
             raise InputError(f"{path}: is a folder; a file would work") from error
-        except OSError as error:
-            raise InputError(f"{path}: cannot be opened ({error.strerror})") from error
+        except (OSError, ValueError) as error:  # ValueError: the name holds a NUL
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InputError(f"{path}: cannot be opened ({reason}); a file you may read would work") from error
         yield file
+
+
+def _alike(path: Path) -> str:
+    """What to try in place of a file that is not there: one of the same folder with nearly its name, if there is."""
+    try:
+        names = [entry.name for entry in islice(path.parent.iterdir(), 1000)]
+    except OSError:
+        names = []
+    near = get_close_matches(path.name, names, n=1, cutoff=0.8)
+    return f"did you mean {path.with_name(near[0])}?" if near else "the path of one that exists would work"
 
 
 def sha256_of(path: str | Path) -> str:
@@ -150,19 +171,32 @@ def sha256_of(path: str | Path) -> str:
 
 
 def text_lines(path: str | Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines (from 1) of a small UTF-8 text file, plain or gzip, without line ends and byte-order mark.
+    """Numbered lines (from 1) of a UTF-8 text file, plain or gzip, without line ends and byte-order mark.
 
     Raises:
-        InputError: The file cannot be read or is no text.
+        InputError: The file cannot be read, is no text, or has a line of more than 1 MiB.
     """
-    source = ByteSource(path)
+    source, number, held = ByteSource(path), 0, b""
+    for chunk in chain(source.chunks(), [b""]):
+        text = held + chunk
+        whole = len(text) - text.endswith(b"\r") if chunk else len(text)  # a \n may follow
+        lines = text[:whole].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        held = lines.pop() + text[whole:] if chunk else b""
+        for line in lines:
+            number += 1
+            yield number, _decoded(line, source.name, number)
+        if len(held) > _LONGEST_LINE:
+            raise InputError(f"{source.name}:{number + 1}: found a line of more than 1 MiB; lines of text would work")
+
+
+def _decoded(line: bytes, name: str, number: int) -> str:
+    if number == 1:
+        line = line.removeprefix(b"\xef\xbb\xbf")
     try:
-        text = b"".join(source.chunks()).decode("utf-8-sig")
+        return line.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{source.name}: is not UTF-8 text (byte {error.start}); a plain text file would work"
-        ) from error
-    yield from enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1)
+        what = f"found byte 0x{line[error.start]:02X}, which is not UTF-8"
+        raise InputError(f"{name}:{number}: {what}; plain UTF-8 text would work") from error
 
 
 def _is_bgzf(head: bytes) -> bool:

@@ -99,8 +99,8 @@ class WindowDataset:
         self._place(intervals, min_valid, ends)
         if not self.windows:
             raise InputError(
-                f"windows: no window of {length} tokens with {100 * min_valid:g} % of A, C, G, T fits into "
-                f"{total_bp(intervals):,} bp of intervals; shorter windows or a lower min_valid would work"
+                f"{store.source_name}: no window of {length} tokens with {100 * min_valid:g} % of A, C, G, T fits into "
+                f"{_named(intervals)}; shorter windows or a lower min_valid would work"
             )
         self._tokens = _token_table(tokenizer, n_policy)
 
@@ -111,7 +111,7 @@ class WindowDataset:
         sizes = self.store.sizes
         parts = []  # interval, first start, how many, span
         for number, interval in enumerate(intervals):
-            check_interval(interval, sizes, "windows")
+            check_interval(interval, sizes, self.store.source_name)
             begin = int(self.store.offsets[self.store.number(interval.chrom)]) + interval.start
             runs = admissible.n_runs(self.store.bases, begin, len(interval)) + interval.start
             stop = interval.end + (ends and interval.end == sizes[interval.chrom])
@@ -231,6 +231,12 @@ class WindowDataset:
             rows = epochs == epoch
             window[rows] = permuted(slots[rows], self.windows, "order", self.seed, epoch)
         return window
+
+
+def _named(intervals: Sequence[Interval]) -> str:
+    """The size of some intervals, and where they begin."""
+    where = f", from {intervals[0]} on" if intervals else ""
+    return f"{total_bp(intervals):,} bp of intervals{where}"
 
 
 def _most_n(span: int, min_valid: float) -> int:

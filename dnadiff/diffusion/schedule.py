@@ -21,6 +21,8 @@ import math
 import torch
 from torch import Tensor
 
+from dnadiff.errors import InputError
+
 
 class NoiseSchedule(abc.ABC):
     """What every schedule answers. Times lie in [0, 1], any shape."""
@@ -59,7 +61,7 @@ class LogLinear(NoiseSchedule):
     """
 
     def __init__(self, eps: float = 1e-3) -> None:
-        self.eps = eps
+        self.eps = _share(eps)
 
     def alpha(self, t: Tensor) -> Tensor:
         """(1 - t) + eps t."""
@@ -86,7 +88,7 @@ class Cosine(NoiseSchedule):
     """
 
     def __init__(self, eps: float = 1e-3) -> None:
-        self.eps = eps
+        self.eps = _share(eps)
 
     def alpha(self, t: Tensor) -> Tensor:
         """Eps + (1 - eps) cos(pi t / 2)."""
@@ -113,7 +115,7 @@ class CosineSquared(NoiseSchedule):
     """
 
     def __init__(self, eps: float = 1e-3) -> None:
-        self.eps = eps
+        self.eps = _share(eps)
 
     def alpha(self, t: Tensor) -> Tensor:
         """Eps + (1 - eps) cos^2(pi t / 2)."""
@@ -141,7 +143,7 @@ class Linear(NoiseSchedule):
     """
 
     def __init__(self, sigma_min: float = 1e-3, sigma_max: float = 7.0) -> None:
-        self.sigma_min, self.sigma_max = sigma_min, sigma_max
+        self.sigma_min, self.sigma_max = _rising(sigma_min, sigma_max, from_zero=True)
 
     def alpha(self, t: Tensor) -> Tensor:
         """exp(-(sigma_min + t (sigma_max - sigma_min)))."""
@@ -172,7 +174,7 @@ class Geometric(NoiseSchedule):
     """
 
     def __init__(self, sigma_min: float = 1e-3, sigma_max: float = 20.0) -> None:
-        self.sigma_min, self.sigma_max = sigma_min, sigma_max
+        self.sigma_min, self.sigma_max = _rising(sigma_min, sigma_max)
 
     def alpha(self, t: Tensor) -> Tensor:
         """exp(-sigma_min^(1 - t) sigma_max^t)."""
@@ -310,6 +312,21 @@ class LogUniform(NoiseSchedule):
 
     def _log_move_chance(self, t: Tensor) -> Tensor:
         return self._low + t * (self._high - self._low)
+
+
+def _share(eps: float) -> float:
+    if not 0 <= eps < 1:
+        raise InputError(f"eps={eps}: is a probability; 0 or more and less than 1 would work")
+    return eps
+
+
+def _rising(sigma_min: float, sigma_max: float, *, from_zero: bool = False) -> tuple[float, float]:
+    if not 0 <= sigma_min < sigma_max < math.inf or (sigma_min == 0 and not from_zero):
+        low = "0 or more" if from_zero else "above 0"
+        raise InputError(
+            f"sigma_min={sigma_min}, sigma_max={sigma_max}: sigma_min {low} and below sigma_max would work"
+        )
+    return sigma_min, sigma_max
 
 
 SCHEDULES: dict[str, type[NoiseSchedule]] = {

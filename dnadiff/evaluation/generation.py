@@ -25,6 +25,7 @@ from dnadiff.errors import InputError
 from dnadiff.random import key64
 
 LEAST_KNOWN = 0.9  # share of A, C, G, T in a real window
+LONGEST_K = 8  # a spectrum of 65,536 words
 _GROUPS = 256
 _REPLICATES = 200
 
@@ -66,7 +67,10 @@ def draw_samples(real: Sequence[np.ndarray], synthetic: Sequence[np.ndarray], se
     slots = _slots(real, max(map(len, synthetic)))
     n = min(len(synthetic), len(slots) // 2)
     if n == 0:
-        raise InputError(f"real sequences: found {len(slots)} usable window; two or more would work")
+        raise InputError(
+            f"real sequences: found {len(slots)} usable window of the length of the longest synthetic sequence, with "
+            f"{100 * LEAST_KNOWN:g} % of A, C, G, T; two or more would work"
+        )
     notes = []
     if n < len(synthetic):
         notes.append(
@@ -102,8 +106,8 @@ def kmer_counts(sequences: Sequence[np.ndarray], k: int, groups: int | None = No
         k: Length of the words, 1 to 8.
         groups: Sequence i is added to row i modulo this; None sums them all in one row.
     """
-    if not 1 <= k <= 8:
-        raise InputError(f"k-mer length: found {k}; 1 to 8 would work")
+    if not 1 <= k <= LONGEST_K:
+        raise InputError(f"k-mer length: found {k}; 1 to {LONGEST_K} would work")
     rows = groups or 1
     gap = np.full(1, 4, dtype=np.uint8)  # an unknown base, so that no word spans two sequences
     out = np.zeros((rows, 4**k), dtype=np.int64)

@@ -17,8 +17,10 @@ cell of the longest context it has; the counts of shorter contexts are sums over
 million cells, order 11 has 22 million.
 """
 
+import io
 import os
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -31,6 +33,11 @@ CONCENTRATION = 20.0
 HIGHEST_ORDER = 12
 _CHUNK = 1 << 21  # bases counted at once: bounds the memory of a genome of any size
 _WORKS = "a baseline.npz written by train would work"
+_NO_COUNTS = (
+    EOFError, KeyError, MemoryError, NotImplementedError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
+"""What a foreign archive makes ``zipfile`` and ``numpy`` raise."""
 
 
 class MarkovChain:
@@ -123,14 +130,27 @@ class MarkovChain:
             InputError: The file is missing, damaged or something else.
         """
         try:
-            with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-                counts, order = file["counts"], int(file["order"])
-                concentration = float(file["concentration"])
-        except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+            with zipfile.ZipFile(path) as archive:
+                order = int(_array(archive, "order", 1))
+                concentration = float(_array(archive, "concentration", 1))
+                if not 0 <= order <= HIGHEST_ORDER or not 0 < concentration < np.inf:
+                    raise ValueError(f"order {order}, concentration {concentration}")
+                counts = _array(archive, "counts", _offset(order + 1))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); {_WORKS}") from error
+        except _NO_COUNTS as error:
             raise InputError(f"{path}: found no Markov counts ({error}); {_WORKS}") from error
-        if not 0 <= order <= HIGHEST_ORDER or counts.shape != (_offset(order + 1),) or not concentration > 0:
-            raise InputError(f"{path}: found {counts.size} counts for order {order}; {_WORKS}")
+        if counts.shape != (_offset(order + 1),) or counts.dtype.kind not in "iu" or counts.min() < 0:
+            raise InputError(f"{path}: found {counts.size} counts for order {order} ({counts.dtype}); {_WORKS}")
         return cls(counts, order, concentration)
+
+
+def _array(archive: zipfile.ZipFile, name: str, cells: int) -> np.ndarray:
+    """One array of an ``.npz``, unpacked only if it is no larger than so many cells of 8 bytes and a header."""
+    member = archive.getinfo(f"{name}.npy")
+    if member.file_size > 8 * cells + 1024:
+        raise ValueError(f"{name} has {member.file_size:,} bytes")
+    return np.lib.format.read_array(io.BytesIO(archive.read(member)), allow_pickle=False)
 
 
 def order_for(bases: int) -> int:

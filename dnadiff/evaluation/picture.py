@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _REAL, _SYNTHETIC, _GREY = "#4a4e57", "#d1495b", "#b8bcc4"
 _FLOORS = ("#9aa5b1", "#7b8794", "#52606d", "#00798c")
 _K = 3
+_CURVES = ("train_bits_per_base", "valid_bits_per_base")
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,14 @@ def read_log(path: str | Path) -> LossCurve:
     """
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        return LossCurve(_column(rows, "train_bits_per_base"), _column(rows, "valid_bits_per_base"))
-    except (OSError, UnicodeDecodeError, KeyError, ValueError, TypeError) as error:
+            rows = csv.DictReader(file)
+            if lacks := {"step", *_CURVES} - set(rows.fieldnames or ()):
+                raise ValueError(f"no column {min(lacks)}")
+            lines = list(rows)
+        return LossCurve(*(_column(lines, name) for name in _CURVES))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); the log.csv of a run would work") from error
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
         raise InputError(f"{path}: is no training log ({error}); the log.csv of a run would work") from error
 
 

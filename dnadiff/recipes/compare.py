@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from dnadiff.checkpoints.provenance import provenance, write_provenance
-from dnadiff.data import alphabet
-from dnadiff.data.fasta import read_fasta
+from dnadiff.data import alphabet, atomic
+from dnadiff.data.fasta import read_codes
 from dnadiff.data.genome import Store
 from dnadiff.data.intervals import Interval
 from dnadiff.data.stream import sha256_of
 from dnadiff.errors import InputError
-from dnadiff.evaluation.generation import draw_samples, report
+from dnadiff.evaluation.generation import LONGEST_K, draw_samples, report
 from dnadiff.evaluation.picture import draw_picture, read_log
 from dnadiff.recipes.tables import Column, check_out, publish, write_whole
 
@@ -49,14 +49,12 @@ def compare(
         InputError: An input cannot be used.
     """
     check_out(out)
-    if picture is not None and Path(picture).suffix != ".png":
-        raise InputError(f"{picture}: pictures are PNG; a name that ends in .png would work")
-    if run is not None and picture is None:
-        raise InputError(f"--run {run}: draws the loss into a picture; --picture FILE.png beside it would work")
+    _check_words(real, synthetic, picture, run, k)
     seed = secrets.randbits(32) if seed is None else seed
     ks = tuple(dict.fromkeys(k))
-    real_codes, synthetic_codes = _sequences(real), _sequences(synthetic)
-    inputs = {name: _digest(name) for name in (real, synthetic) if name != "-"}
+    curve, floors = _loss(run)
+    real_codes, synthetic_codes = _sequences(real, max(ks)), _sequences(synthetic, max(ks))
+    inputs = {name: _digest(name) for name in (real, synthetic) if not atomic.is_stream(name)}
     samples = draw_samples(real_codes, synthetic_codes, seed)
     rows = report(samples, ks, seed)
     result = {
@@ -68,20 +66,43 @@ def compare(
         print(f"dna-diff: note: {note}", file=sys.stderr)
     made = provenance(argv or [], seed, inputs)
     if picture is not None:
-        curve, floors = _loss(run)
         drawn = rows if 3 in ks else report(samples, (3,), seed)
         write_whole(Path(picture), draw_picture(samples, drawn, curve, floors))
-        write_provenance(Path(picture), made)
+        if not atomic.is_stream(picture):
+            write_provenance(Path(picture), made)
     publish(out, result, _columns(ks), made, quiet)
     return result
 
 
-def _sequences(path: str) -> list[np.ndarray]:
-    """The records of a FASTA file or store as store codes."""
+def _check_words(real: str, synthetic: str, picture: str | None, run: str | None, k: Sequence[int]) -> None:
+    """Refuses what cannot work whatever the files hold."""
+    if real == synthetic == "-":
+        raise InputError("-: standard input can be read once; a file for one of the two would work")
+    if max(k) > LONGEST_K:
+        raise InputError(f"k-mer length: found {max(k)}; 1 to {LONGEST_K} would work")
+    if run is not None and picture is None:
+        raise InputError(f"--run {run}: draws the loss into a picture; --picture FILE.png beside it would work")
+    if picture is None:
+        return
+    atomic.check_file(picture)
+    if not atomic.is_stream(picture) and Path(picture).suffix != ".png":
+        raise InputError(f"{picture}: pictures are PNG; a name that ends in .png would work")
+
+
+def _sequences(path: str, k: int) -> list[np.ndarray]:
+    """The records of a FASTA file or store as store codes, one byte a base; one of them at least k bases long."""
     if Path(path).is_dir():
         store = Store.open(path)
-        return [store.codes(Interval(name, 0, size)) for name, size in store.sizes.items()]
-    return [alphabet.encode(record.sequence) & alphabet.CODE_BITS for record in read_fasta(path)]
+        records = [store.codes(Interval(name, 0, size)) for name, size in store.sizes.items()]
+    else:
+        records = list(read_codes(path))
+    place = "stdin" if path == "-" else path
+    longest = max(map(len, records))
+    if longest < k:
+        raise InputError(f"{place}: found at most {longest} bases in a sequence; -k of no more than that would work")
+    if min(record.min() for record in records) == alphabet.N:
+        raise InputError(f"{place}: found no known base; A, C, G or T would work")
+    return records
 
 
 def _digest(path: str) -> str:

@@ -147,7 +147,7 @@ class Designer:
         near = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         bos = int(self.model.bos)
         for violation in broken:
-            near[max(bos, violation.start - margin + bos) : violation.end + margin + bos] = True
+            near[max(0, violation.start - margin + bos) : violation.end + margin + bos] = True
         return torch.where(near, start, x)
 
     def _letters(self, row: Tensor) -> str:

@@ -8,7 +8,7 @@ import torch
 from dnadiff.checkpoints.folder import load, load_tokenizer, model_folder, model_hash, read_provenance, read_spec
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.diffusion import Denoiser
-from dnadiff.errors import InputError
+from dnadiff.errors import InputError, printable
 from dnadiff.training import ranks
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -49,6 +49,6 @@ def open_model(run: str | Path) -> Model:
         raise InputError(f"{model_folder(run)}: has a tokenizer of {tokenizer.name}; one of nucleotides would work")
     step = read_provenance(run).get("step", "unknown")
     bos = bool(spec.get("bos", False))
-    name = f"step={step} model={model_hash(run)[:8]}"
+    name = f"step={printable(str(step))} model={model_hash(run)[:8]}"
     window, classes = int(spec["length"]) - bos, tuple(spec.get("classes", ()))
     return Model(denoiser.to(ranks.device()), tokenizer, window, bos, name, spec.get("block_size"), classes)

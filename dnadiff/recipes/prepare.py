@@ -10,7 +10,7 @@ from pathlib import Path
 from dnadiff.data.card import data_card
 from dnadiff.data.genome import Store, build_store, cached_store
 from dnadiff.data.splits import make_split
-from dnadiff.errors import InputError
+from dnadiff.errors import InputError, printable
 
 _GAP = 1024  # bp between the blocks of the split that is previewed
 
@@ -59,7 +59,8 @@ def prepare(
     if not quiet:
         print(data_card(store), file=sys.stderr)
         print(_default_split(store), file=sys.stderr)
-        print(f"store        {out or store.path} ({time.monotonic() - start:.1f} s)", file=sys.stderr)
+        place = printable(str(out or store.path))
+        print(f"store        {place} ({time.monotonic() - start:.1f} s)", file=sys.stderr)
     return store
 
 

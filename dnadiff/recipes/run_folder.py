@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from dnadiff.config import from_json, to_json
 from dnadiff.data import atomic
-from dnadiff.data.genome import Store
-from dnadiff.data.intervals import total_bp
+from dnadiff.data.genome import Store, open_genome
+from dnadiff.data.intervals import check_interval, total_bp
+from dnadiff.data.plain_json import read_json
 from dnadiff.data.splits import Split
 from dnadiff.errors import InputError
 from dnadiff.schema import Config
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 EXTENDS = ("train.steps", "train.minutes", "train.parallel")
 """The settings that may change when a run is resumed: its end, and how its processes share the work."""
 
+_A_RUN = "a run folder written by dna-diff train would work"
+_AS_WRITTEN = "the file as the run wrote it would work"
 CONFIG, PROVENANCE, SPLIT, BASELINE = "config.json", "provenance.json", "split.json", "baseline.npz"
 
 
@@ -46,6 +49,7 @@ def free_folder(out: str | None, genome: str) -> Path:
         name = Path(genome).name.removesuffix(".gz").removesuffix(".fa").removesuffix(".fasta").removesuffix(".fna")
         numbers = (Path("runs") / f"{name}-{n}" for n in range(1, 10**6))
         return next(folder for folder in numbers if not folder.exists())
+    atomic.check_folder(out)
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         begun = f"; dna-diff train --resume {folder} continues it" if (folder / CONFIG).is_file() else ""
@@ -59,7 +63,17 @@ def run_config(run: str | Path) -> Config:
     Raises:
         InputError: The folder is no run.
     """
-    return from_json(_read_of_run(Path(run) / CONFIG))
+    path = Path(run) / CONFIG
+    if (Path(run) / "model.safetensors").is_file():
+        raise InputError(f"{run}: is a model folder, which has no genome or split; the run folder above it would work")
+    values = read_json(path, _A_RUN)
+    try:
+        config = from_json(values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    if not config.data.path:
+        raise InputError(f"{path}: names no genome (data.path); {_A_RUN}")
+    return config
 
 
 def run_split(run: str | Path) -> Split:
@@ -69,10 +83,33 @@ def run_split(run: str | Path) -> Split:
         InputError: The folder is no run.
     """
     path = Path(run) / SPLIT
+    values = read_json(path, _A_RUN)
     try:
-        return Split.from_json(_read_of_run(path))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: is no split ({error}); a run folder written by dna-diff train would work") from error
+        return Split.from_json(values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def run_genome(config: Config, parts: Split, run: str | Path) -> Store:
+    """The genome of a run, which must still be the one that its model was trained on.
+
+    Raises:
+        InputError: It is gone, or another one, or does not have the run's intervals.
+    """
+    from dnadiff.checkpoints.folder import read_provenance  # imports torch, which a training does later
+
+    path = str(config.data.path)
+    store = open_genome(path)
+    noted = read_provenance(run).get("inputs", {})
+    if noted and not (isinstance(noted, dict) and store.source_sha256 in noted.values()):
+        raise InputError(
+            f"{path}: is not the genome that {run} was trained on (found SHA-256 {store.source_sha256[:16]}); that one "
+            f"would work, or naming this one: dna-diff evaluate {run} {path}"
+        )
+    sizes, place = store.sizes, str(Path(run) / SPLIT)
+    for interval in (*parts.train, *parts.valid, *parts.test):
+        check_interval(interval, sizes, place)
+    return store
 
 
 def extended(config: Config, overrides: list[str]) -> Config:
@@ -150,23 +187,31 @@ def facts_of(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: It is damaged.
     """
-    return _read(folder / PROVENANCE)
+    return read_json(folder / PROVENANCE, _AS_WRITTEN)
 
 
 def check_genome(folder: Path, store: Store, split: Split) -> None:
     """Compares the genome and its split with those that the run began with, as far as it got to noting them.
 
     Raises:
-        InputError: They are others now.
+        InputError: They are others now, what was noted is damaged, or a link in the folder leads out of it.
     """
+    atomic.check_inside(folder, (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink()))
     if (folder / PROVENANCE).exists():
-        for path, digest in facts_of(folder).get("inputs", {}).items():
+        inputs = facts_of(folder).get("inputs")
+        if not isinstance(inputs, dict):
+            raise InputError(f"{folder / PROVENANCE}: names no inputs; {_AS_WRITTEN}")
+        for path, digest in inputs.items():
             if digest != store.source_sha256:
                 raise InputError(
                     f"{path}: is not the genome that {folder} was trained on (SHA-256 {store.source_sha256[:16]}, "
-                    f"then {digest[:16]}); that one would work"
+                    f"then {str(digest)[:16]}); that one would work"
                 )
-    if (folder / SPLIT).exists() and _read(folder / SPLIT) != json.loads(json.dumps(split.to_json())):
+    if (folder / BASELINE).exists():
+        from dnadiff.evaluation.markov import MarkovChain
+
+        MarkovChain.load(folder / BASELINE)
+    if (folder / SPLIT).exists() and read_json(folder / SPLIT, _AS_WRITTEN) != json.loads(json.dumps(split.to_json())):
         raise InputError(
             f"{folder / SPLIT}: is not the split that config.json describes; the file as it was would work"
         )
@@ -205,17 +250,3 @@ def _count(path: Path, store: Store, split: Split) -> None:
         chain.save(temporary)
         atomic.sync(temporary)
         temporary.replace(path)
-
-
-def _read(path: Path) -> Any:  # noqa: ANN401 (JSON)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read; the file as the run wrote it would work") from error
-
-
-def _read_of_run(path: Path) -> Any:  # noqa: ANN401 (JSON)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read; a run folder written by dna-diff train would work") from error

@@ -96,7 +96,7 @@ def sample(
     model.denoiser.backbone.to(DTYPES[dtype])
     records = partial(_records, model, sampler, seed, length, batch_size, quiet)
     if file is None:
-        with FastaWriter("-") as fasta:
+        with FastaWriter(out) as fasta:
             for batch in records(items):
                 fasta.put(b"".join(batch))
     else:

@@ -18,6 +18,7 @@ from dnadiff.checkpoints.folder import (
     build_objective,
     load,
     load_tokenizer,
+    model_folder,
     model_hash,
     read_spec,
     scoring_section,
@@ -34,7 +35,7 @@ from dnadiff.evaluation.likelihood import Scores, WindowBatch, average, floor_sc
 from dnadiff.evaluation.markov import MarkovChain
 from dnadiff.evaluation.score_part import ScorePart, merged
 from dnadiff.recipes.inputs import held_out_windows
-from dnadiff.recipes.run_folder import run_config, run_split
+from dnadiff.recipes.run_folder import run_config, run_genome, run_split
 from dnadiff.recipes.shards import Shard, of_process
 from dnadiff.schema import Config
 from dnadiff.training import ranks
@@ -98,7 +99,8 @@ def opened(run: str, asked: Asked) -> Opened:
     """
     seed = secrets.randbits(32) if asked.seed is None else asked.seed
     config, parts = run_config(run), run_split(run)
-    store, intervals, what, notes = _sequences(config, parts, asked.data, asked.split)
+    _check_window(config, run)
+    store, intervals, what, notes = _sequences(config, parts, asked.data, asked.split, run)
     dataset = held_out_windows(config, store, intervals)
     denoiser = load(run)
     scoring = _in_blocks(scoring_section(read_spec(run)), asked.block_size, config.model.length)
@@ -178,17 +180,27 @@ def _nucleotides(run: str) -> NucleotideTokenizer:
     return tokenizer
 
 
+def _check_window(config: Config, run: str) -> None:
+    """Refuses the configuration of one run beside the model of another."""
+    length = read_spec(run)["length"]
+    if length != config.model.length:
+        raise InputError(
+            f"{Path(run) / 'config.json'}: found model.length={config.model.length}, while {model_folder(run)} was "
+            f"trained with {length}; the file as the run wrote it would work"
+        )
+
+
 def _sequences(
-    config: Config, parts: Split, data: str | None, split: str
+    config: Config, parts: Split, data: str | None, split: str, run: str
 ) -> tuple[Store, tuple[Interval, ...], str, list[str]]:
     """The genome to score, where, in words, and what the reader should be warned of."""
     if data is None:
-        store = open_genome(str(config.data.path))
+        store = run_genome(config, parts, run)
         if not parts[split]:
             raise InputError(f"--split {split}: the run held out nothing for it; another split would work")
         return store, parts[split], f"the run's {split} split", []
-    if data.removesuffix(".gz").endswith(".bed"):
-        store = open_genome(str(config.data.path))
+    if data.lower().removesuffix(".gz").endswith(".bed"):
+        store = run_genome(config, parts, run)
         regions = tuple(row.interval for row in read_bed(data, store.sizes))
         seen = overlap_bp(regions, parts.train)
         if seen and split != "train":

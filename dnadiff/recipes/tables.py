@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from dnadiff.checkpoints.provenance import write_provenance
 from dnadiff.data import atomic
-from dnadiff.errors import InputError
+from dnadiff.errors import InputError, printable
 
 
 class Column(NamedTuple):
@@ -24,9 +24,12 @@ def check_out(out: str | None) -> None:
     """Refuses an output that could not be written, before any work is done.
 
     Raises:
-        InputError: The suffix is neither .json nor .tsv.
+        InputError: It exists, its folder does not, or its suffix is neither .json nor .tsv.
     """
-    if out not in (None, "-") and Path(out).suffix not in (".json", ".tsv"):
+    if out is None:
+        return
+    atomic.check_file(out)
+    if not atomic.is_stream(out) and Path(out).suffix not in (".json", ".tsv"):
         raise InputError(f"{out}: reports are JSON or TSV; a name that ends in .json or .tsv, or -, would work")
 
 
@@ -38,7 +41,8 @@ def publish(
     Standard output gets a table if it is a terminal and TSV otherwise; nothing if ``quiet`` and a file is written.
 
     Args:
-        out: ``.json``, ``.tsv``, ``-`` for TSV on standard output, or None for standard output only.
+        out: ``.json``, ``.tsv``, ``-`` for TSV on standard output, a device or pipe, which gets TSV too, or None for
+            standard output only.
         report: ``protocol`` (lines of text), ``rows`` (mappings) and whatever else belongs into the JSON.
         columns: Those of the table; TSV and JSON have every key.
         provenance: How the report came about.
@@ -48,7 +52,8 @@ def publish(
         path = Path(out)
         text = json.dumps(report, indent=1) + "\n" if path.suffix == ".json" else _tsv(report)
         write_whole(path, text.encode())
-        write_provenance(path, provenance)
+        if not atomic.is_stream(path):
+            write_provenance(path, provenance)
         if quiet:
             return
     if out != "-" and sys.stdout.isatty():
@@ -58,7 +63,7 @@ def publish(
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all.
+    """Writes a file whole or not at all; a device or pipe as it is.
 
     Raises:
         InputError: The place cannot be written to.
@@ -66,6 +71,9 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.tmp")
     with atomic.disk_errors(path):
+        if atomic.is_stream(path):
+            path.write_bytes(content)
+            return
         try:
             temporary.write_bytes(content)
             temporary.replace(path)
@@ -76,7 +84,7 @@ def write_whole(path: Path, content: bytes) -> None:
 def _tsv(report: Mapping[str, Any]) -> str:
     """The protocol as comment lines, then every key of the rows."""
     keys = list(dict.fromkeys(key for row in report["rows"] for key in row))
-    lines = [f"# {line}" for line in report["protocol"]]
+    lines = [f"# {printable(line)}" for line in report["protocol"]]
     lines += ["\t".join(keys), *("\t".join(_plain(row.get(key)) for key in keys) for row in report["rows"])]
     return "\n".join(lines) + "\n"
 
@@ -84,7 +92,7 @@ def _tsv(report: Mapping[str, Any]) -> str:
 def _plain(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else printable(str(value))
 
 
 def _print_table(report: Mapping[str, Any], columns: Sequence[Column]) -> None:
@@ -99,7 +107,7 @@ def _print_table(report: Mapping[str, Any], columns: Sequence[Column]) -> None:
     console = Console(highlight=False)
     console.print(table)
     for line in report["protocol"]:
-        console.print(line, style="dim", markup=False)
+        console.print(printable(line), style="dim", markup=False)
 
 
 def _cell(row: Mapping[str, Any], column: Column) -> str:

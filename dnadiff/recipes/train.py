@@ -13,7 +13,7 @@ from dnadiff.data.card import data_card
 from dnadiff.data.genome import Store, open_genome
 from dnadiff.data.splits import Split
 from dnadiff.data.tokenizers import NucleotideTokenizer
-from dnadiff.errors import InputError
+from dnadiff.errors import InputError, printable
 from dnadiff.recipes import run_folder
 from dnadiff.recipes.inputs import split_of, with_classes
 from dnadiff.schema import Config
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dnadiff.training.tracking import Tracker
 
 Say = Callable[[str], None]
+State = dict[str, Any] | None
 
 
 def train(
@@ -66,10 +67,13 @@ def train(
         seed = ranks.from_first(secrets.randbits(32) if config.seed is None else config.seed)
         config = replace(config, seed=seed, data=replace(config.data, path=path))
         say = _say(quiet)
-        job, store, split = _planned(config, say)
-        if not dry_run:
-            with _begun(folder, job, store, split, argv or []):
-                _fit(folder, job, None, say, quiet)
+        job, store, split = _planned(config)
+        if dry_run:
+            say(_report(job, store, split))
+            return folder
+        with _begun(folder, job, store, split, argv or [], lambda: None):
+            say(_report(job, store, split))
+            _fit(folder, job, None, say, quiet)
     return folder
 
 
@@ -104,59 +108,83 @@ def resume(
     config = run_folder.extended(run_folder.run_config(run), overrides or [])
     with ranks.together():
         say = _say(quiet)
-        job, store, split = _planned(config, say)
-        run_folder.check_genome(folder, store, split)
-        if not dry_run:
-            with _begun(folder, job, store, split, argv or []):
-                _fit(folder, job, _continued(folder, argv or [], say), say, quiet)
+        job, store, split = _planned(config, folder)
+        if dry_run:
+            say(_report(job, store, split))
+            return folder
+        with _begun(folder, job, store, split, argv or [], lambda: _newest(folder, config, say)) as state:
+            say(_report(job, store, split))
+            _continue(folder, state, argv or [], say)
+            _fit(folder, job, state, say, quiet)
     return folder
 
 
 def _say(quiet: bool) -> Say:
-    silent = quiet or ranks.rank() != 0
-    return (lambda _: None) if silent else (lambda text: print(text, file=sys.stderr))
+    def say(text: str) -> None:
+        print(*map(printable, text.split("\n")), sep="\n", file=sys.stderr)
+
+    return (lambda _: None) if quiet or ranks.rank() != 0 else say
 
 
-def _planned(config: Config, say: Say) -> "tuple[Plan, Store, Split]":
+def _planned(config: Config, begun: Path | None = None) -> "tuple[Plan, Store, Split]":
+    """What a run is made of; ``begun`` is its folder if it is resumed."""
     store = open_genome(str(config.data.path))
     split = split_of(config.data, store, config.model.length)
     config = with_classes(config, store)
-    say(f"{data_card(store)}\n{split.report()}")
+    if begun is not None:
+        run_folder.check_genome(begun, store, split)
     from dnadiff.recipes.training_plan import plan  # torch is imported once the data are known to be good
 
-    job = plan(config, store, split)
-    say(job.report())
-    return job, store, split
+    return plan(config, store, split), store, split
+
+
+def _report(job: "Plan", store: Store, split: Split) -> str:
+    return f"{data_card(store)}\n{split.report()}\n{job.report()}"
 
 
 @contextmanager
-def _begun(folder: Path, job: "Plan", store: Store, split: Split, argv: list[str]) -> Iterator[None]:
-    """The first rank writes what the run folder lacks and keeps other trainings out of it; the others wait."""
+def _begun(
+    folder: Path, job: "Plan", store: Store, split: Split, argv: list[str], read: Callable[[], State]
+) -> Iterator[State]:
+    """The first rank writes what the run folder lacks and keeps other trainings out of it; the others wait.
+
+    What ``read`` gives is handed on; the first rank calls it before it writes, so a folder that cannot be resumed stays
+    as it was.
+    """
     if ranks.rank() != 0:
         ranks.wait()
-        yield
+        yield read()
         return
     from dnadiff.training.writer import check_space
 
     check_space(folder, run_folder.room_needed(folder, job))
     with run_folder.alone(folder):
+        state = read()
         run_folder.begin(folder, job.config, store, split, argv)
         ranks.wait()
-        yield
+        yield state
 
 
-def _continued(folder: Path, argv: list[str], say: Say) -> dict[str, Any] | None:
-    """The state to go on from, once what lies beyond it is removed; None begins again."""
-    from dnadiff.training.writer import clean, newest_state
+def _newest(folder: Path, config: Config, say: Say) -> State:
+    """The state to go on from; None begins again."""
+    from dnadiff.training.writer import newest_state
 
-    state = newest_state(folder / "checkpoints", say)
+    state, steps = newest_state(folder / "checkpoints", say), config.train.steps
+    if state and steps is not None and steps < state["step"]:
+        raise InputError(f"train.steps={steps}: {folder} is after step {state['step']} already; a later end would work")
+    return state
+
+
+def _continue(folder: Path, state: State, argv: list[str], say: Say) -> None:
+    """Removes what lies beyond the state to go on from."""
+    from dnadiff.training.writer import clean
+
     step = state["step"] if state else 0
     ranks.wait()  # nobody may still be reading what is removed now
     if ranks.rank() == 0:
         clean(folder, step)
         run_folder.note_resumption(folder, argv, step)
     say(f"resumed      after step {step:,}")
-    return state
 
 
 def _fit(folder: Path, job: "Plan", state: dict[str, Any] | None, say: Say, quiet: bool) -> None:
@@ -178,7 +206,7 @@ def _fit(folder: Path, job: "Plan", state: dict[str, Any] | None, say: Say, quie
         averaged.load_state_dict(weights, assign=True)
         save_model(folder / "model", averaged, NucleotideTokenizer(), job.spec, facts | {"step": step})
 
-    say(f"run          {folder}")
+    say(f"run          {printable(str(folder))}")
     outcome = fit(
         _module(job), data, job.held_out(), folder, pace=pace, clip=optim.clip, precision=job.precision,
         publish=publish, state=state, quiet=quiet, tracker=_tracker(folder, job, facts),

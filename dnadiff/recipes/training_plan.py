@@ -1,6 +1,7 @@
 """What a training run is made of, and what it will cost, before it starts."""
 
 import math
+import os
 import resource
 import time
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from dnadiff.data.splits import Split
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.data.windows import WindowDataset
 from dnadiff.diffusion import Denoiser, Objective
-from dnadiff.errors import InputError
+from dnadiff.errors import InputError, ResourceError
 from dnadiff.random import Draws, key64
 from dnadiff.recipes.inputs import held_out_windows, training_windows
 from dnadiff.recipes.methods import allowed_tokens, method_of, training_in_words
@@ -103,6 +104,7 @@ def plan(config: Config, store: Store, split: Split) -> Plan:
     """
     if config.logger == "wandb":
         check_tracking()
+    _check_memory(config)
     torch.manual_seed(key64("init", config.seed) >> 1)
     spec = spec_of(config)
     denoiser = build_denoiser(spec)
@@ -174,6 +176,32 @@ def _measure(job: Plan) -> None:
     job.seconds, job.memory = min(seconds) * optim.accumulate, used + 4 * 4 * n  # moments, average, its backup
     if not math.isfinite(value):
         raise InputError("the untrained model has no finite loss; a smaller model.hidden_size would work")
+
+
+def _check_memory(config: Config) -> None:
+    """Refuses at once what this machine could not hold at the very least; what passes is measured.
+
+    A step keeps weights, gradients, a moment and the average, and one activation of every block for every token.
+
+    Raises:
+        ResourceError: It needs more than there is.
+    """
+    model, optim, world = config.model, config.optim, ranks.world()
+    tokens = micro_batch(optim.batch_size, optim.accumulate, world) * model.length
+    weights = 12 * model.hidden_size**2 * model.n_blocks
+    needed = 4 * 4 * weights // world + 2 * tokens * model.hidden_size * model.n_blocks
+    device = ranks.device()
+    there = torch.cuda.get_device_properties(device).total_memory if device != "cpu" else _installed()
+    if needed > there:
+        raise ResourceError(
+            f"a step of {tokens:,} tokens: needs {needed / 2**30:,.0f} GiB of memory or more and there are "
+            f"{there / 2**30:,.0f}; a smaller model, model.length or optim.batch_size, or more optim.accumulate, works"
+        )
+
+
+def _installed() -> int:
+    """Memory of the machine, bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _resident() -> int:

@@ -164,9 +164,8 @@ def checked(walk: Walk) -> Walk:
         owners = [other for other, kind in SAMPLERS.items() if name in kind.own]
         if owners and name not in own and walk.given(name):
             takes = ", ".join(map(_flag, own)) or "none of its own"
-            raise InputError(
-                f"{_flag(name)}: belongs to --sampler {' and '.join(owners)}; {walk.sampler} takes {takes}"
-            )
+            theirs = " and ".join(filter(None, [", ".join(owners[:-1]), owners[-1]]))
+            raise InputError(f"{_flag(name)}: belongs to --sampler {theirs}; {walk.sampler} takes {takes}")
     return walk
 
 

@@ -153,8 +153,9 @@ class ModelConfig:
     length: int = 512
 
     def __post_init__(self) -> None:
-        for key in ("hidden_size", "n_blocks", "n_heads", "cond_dim", "length"):
+        for key in ("hidden_size", "n_blocks", "n_heads", "cond_dim"):
             number(f"model.{key}", getattr(self, key), 1)
+        number("model.length", self.length, 4)
         number("model.dropout", self.dropout, 0.0, 0.999)
         number("model.stem", self.stem, 0)
         odd_stem = self.stem == 0 or self.stem % 2 == 1

@@ -11,7 +11,6 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 
-from dnadiff.errors import InputError
 from dnadiff.evaluation.likelihood import Scores
 from dnadiff.training import ranks
 from dnadiff.training.datamodule import Windows
@@ -23,6 +22,7 @@ from dnadiff.training.signals import Signals
 from dnadiff.training.steps import Pace, Publish, Steps, publish_average
 from dnadiff.training.tracking import Tracker
 from dnadiff.training.validation import HeldOut
+from dnadiff.training.writer import of_this_model
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def fit(
         KeyboardInterrupt: A second SIGINT came.
     """
     if state:
-        _restore(module, state, folder)
+        with of_this_model(state["step"], folder):
+            module.restore(state)
     first = data.first_step = module.step
     clock = Clock(pace.minutes, state["seconds"] if state else 0.0)
     log = Log(folder, state["log_bytes"] if state else 0, first, tracker) if ranks.rank() == 0 else None
@@ -132,16 +133,6 @@ def _placement(module: DiffusionModule) -> dict[str, Any]:
         "accelerator": accelerator, "plugins": [TorchElasticEnvironment()], "devices": ranks.local_world(),
         "num_nodes": ranks.world() // ranks.local_world(), "strategy": "ddp",
     }  # fmt: skip
-
-
-def _restore(module: DiffusionModule, state: dict[str, Any], folder: Path) -> None:
-    try:
-        module.restore(state)
-    except (RuntimeError, KeyError) as error:
-        raise InputError(
-            f"{folder}: the checkpoint of step {state['step']} is of another model ({str(error).splitlines()[0]}); "
-            "the config.json that it was trained with would work"
-        ) from error
 
 
 def _hush() -> None:

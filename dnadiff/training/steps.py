@@ -26,7 +26,7 @@ from dnadiff.training.progress import Bar, Clock
 from dnadiff.training.sharding import whole
 from dnadiff.training.signals import Signals
 from dnadiff.training.validation import HeldOut
-from dnadiff.training.writer import write_checkpoint
+from dnadiff.training.writer import of_this_model, write_checkpoint
 
 Publish = Callable[[int, Mapping[str, Tensor]], None]
 """Takes the step and the averaged weights of the denoiser by name."""
@@ -110,7 +110,11 @@ class Steps(pl.Callback):
         self.code: int | None = None
         self.saved = False
         self._optimizer = state and state["optimizer"]
-        self._running = Running(**state["running"]) if state else Running()
+        self._running = Running()
+        if state:
+            with of_this_model(state["step"], folder):
+                sums = state["running"]
+                self._running = Running(float(sums["nats"]), int(sums["count"]), int(sums["empty"]))
         self._norm, self._over = 0.0, False
 
     def on_train_start(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
@@ -118,7 +122,8 @@ class Steps(pl.Callback):
         module.ema.follow()
         if self._optimizer is not None:
             optimizer = trainer.optimizers[0]
-            optimizer.load_state_dict(spread_optimizer(self._optimizer, optimizer))
+            with of_this_model(module.step, self.folder):
+                optimizer.load_state_dict(spread_optimizer(self._optimizer, optimizer))
             self._optimizer = None
         self.signals.listen()
         self.clock.start()

@@ -8,6 +8,7 @@ name, which the next start sweeps. There is no generator state and no position i
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,14 @@ from torch import Tensor
 
 from dnadiff.checkpoints import manifest
 from dnadiff.data import atomic
-from dnadiff.errors import InputError, ResourceError
+from dnadiff.errors import InputError, ResourceError, printable
 
 STATE = "state.pt"
 FORMAT = 1
+_PARTS = {
+    "step": int, "denoiser": dict, "ema": dict, "optimizer": dict, "seed": int, "running": dict, "seconds": float,
+    "log_bytes": int,
+}  # fmt: skip
 
 
 def write_checkpoint(folder: Path, state: dict[str, Any], keep: int) -> None:
@@ -48,19 +53,26 @@ def newest_state(folder: Path, say: Callable[[str], None]) -> dict[str, Any] | N
 
     Args:
         folder: ``RUN/checkpoints``.
-        say: Told, in one line, of each checkpoint that was refused.
+        say: Told, in one line, of each checkpoint that was refused before a whole one was found.
 
     Raises:
         InputError: There are checkpoints and none of them is whole.
     """
-    found = checkpoints(folder)
+    found, refused = checkpoints(folder), []
     for path in reversed(found):
         try:
-            return read_checkpoint(path)
+            state = read_checkpoint(path)
         except InputError as error:
-            say(f"refused      {error}")
-    if found:
-        raise InputError(f"{folder}: none of the {len(found)} checkpoints can be read; a copy of one would work")
+            refused.append(error)
+            continue
+        for error in refused:
+            say(f"refused      {printable(str(error))}")
+        return state
+    if refused:
+        raise InputError(
+            f"{folder}: none of the {len(found)} checkpoints can be read (the newest: {refused[0]}); "
+            "a copy of one would work"
+        )
     return None
 
 
@@ -74,10 +86,32 @@ def read_checkpoint(folder: Path) -> dict[str, Any]:
     try:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a foreign file makes the unpickler do
-        raise InputError(f"{folder}: {STATE} cannot be read ({str(error).splitlines()[0]})") from error
+        raise InputError(f"{folder}: {STATE} cannot be read; tensors and plain values alone would work") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise InputError(f"{folder}: {STATE} is of another version; one of format {FORMAT} would work")
+    if not all(isinstance(state.get(key), kind) for key, kind in _PARTS.items()) or state["step"] != _step(folder):
+        raise InputError(f"{folder}: {STATE} lacks parts of a checkpoint of this step; the one that was written works")
     return state
+
+
+@contextmanager
+def of_this_model(step: int, folder: Path) -> Iterator[None]:
+    """Turns whatever fails while a checkpoint is taken over into one line.
+
+    Args:
+        step: That of the checkpoint, for the message.
+        folder: Run folder, likewise.
+
+    Raises:
+        InputError: The block failed: the checkpoint does not fit the model.
+    """
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{folder}: the checkpoint of step {step} is of another model ({str(error).splitlines()[0]}); "
+            "the config.json that it was trained with would work"
+        ) from error
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -29,9 +29,11 @@ STEPS = [
 
 
 def shortened(line):
-    """The line with what its verb is told to do less of, before any pipe."""
+    """The line with what its verb is told to do less of, before any pipe and in place of what it says of that."""
     command, pipe, rest = line.partition(" | ")
     less = LESS.get(command.split()[1], "")
+    for word in less.split():
+        command = re.sub(rf" {word.partition('=')[0]}=\S+", "", command)
     return f"{command} {less}{pipe}{rest}"
 
 

@@ -91,7 +91,8 @@ def refusal(capsys, *words):
         ),
         (
             ["sample", "run", "--sampler", "first_hitting", "--steps", "9"],
-            "--steps: belongs to --sampler ancestral and remdm; first_hitting takes --tokens-per-step",
+            "--steps: belongs to --sampler ancestral, remdm, posterior and analytic; "
+            "first_hitting takes --tokens-per-step",
         ),
         (
             ["sample", "run", "--sampler", "ancestral", "--tokens-per-step", "9"],
@@ -113,7 +114,8 @@ def refusal(capsys, *words):
         (["train", "--resum", "run"], "--resum: unknown to dna-diff train; did you mean --resume?"),
         (
             ["train", "--resume", "nowhere"],
-            "nowhere/config.json: cannot be read; a run folder written by dna-diff train would work",
+            "nowhere/config.json: cannot be read (No such file or directory); "
+            "a run folder written by dna-diff train would work",
         ),
         (["config", "list"], "argument action: 'list': did you mean ls? (see dna-diff config --help)"),
         (["config", "ls", "modle"], "modle: no such group of presets; did you mean model?"),
@@ -141,6 +143,11 @@ def test_no_verb_shows_the_help_and_is_a_mistake(capsys):
         (MemoryError(), 4, "not enough memory; use a smaller batch, a shorter length or a smaller model"),
         (
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            4,
+            "not enough memory; use a smaller batch, a shorter length or a smaller model",
+        ),
+        (
+            OSError(errno.ENOMEM, "Cannot allocate memory"),
             4,
             "not enough memory; use a smaller batch, a shorter length or a smaller model",
         ),

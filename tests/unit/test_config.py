@@ -19,13 +19,12 @@ def refusal(*overrides):
 
 
 def misspellings(key):
-    """The key with one letter of its last part left out, doubled, swapped with the next, or replaced."""
-    head, dot, tail = key.rpartition(".")
-    for i in range(len(tail)):
-        yield head + dot + tail[:i] + tail[i + 1 :]
-        yield head + dot + tail[:i] + tail[i] + tail[i:]
-        yield head + dot + tail[:i] + tail[i + 1 : i + 2] + tail[i] + tail[i + 2 :]
-        yield head + dot + tail[:i] + "z" + tail[i + 1 :]
+    """The key with one letter, or its dot, left out, doubled, swapped with the next, or replaced."""
+    for i in range(len(key)):
+        yield key[:i] + key[i + 1 :]
+        yield key[:i] + key[i] + key[i:]
+        yield key[:i] + key[i + 1 : i + 2] + key[i] + key[i + 2 :]
+        yield key[:i] + "z" + key[i + 1 :]
 
 
 @pytest.mark.parametrize("key", leaves())
@@ -159,7 +158,7 @@ def test_numbers_and_switches_have_their_types():
         ("attention=flahs", "attention=flahs: did you mean flash?"),
         ("estimator=null", "estimator=null: there are: auto, count, time"),
         ("time_conditioning=maybe", "time_conditioning=maybe: expected true or false"),
-        ("model.length=0", "model.length=0: give a finite number at least 1"),
+        ("model.length=0", "model.length=0: give a finite number at least 4"),
         ("model.length=512.5", "model.length=512.5: expected a whole number"),
         ("model.hidden_size=129", "model.hidden_size=129: is not a multiple of model.n_heads=2"),
         (
@@ -261,7 +260,7 @@ def test_plain_json_and_back_is_the_same():
             {"data": {"path": "${oc.env:HOME}"}},
             "data.path=${oc.env:HOME}: interpolation is not supported; write the value",
         ),
-        ({"model": {"length": -1}}, "model.length=-1: give a finite number at least 1"),
+        ({"model": {"length": -1}}, "model.length=-1: give a finite number at least 4"),
     ],
 )
 def test_json_is_checked_like_overrides(values, told):

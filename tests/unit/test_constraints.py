@@ -86,8 +86,8 @@ def test_gc_is_biopythons_in_every_window():
 
 
 def test_bounds_are_counts_without_rounding_errors():
-    assert parse_gc("0.1-0.7").counts(10) == (1, 7, 10)  # 0.7 * 10 is 6.999... in binary
-    assert parse_gc(".29-0.3:100").counts(500) == (29, 30, 100)
+    assert parse_gc("0.1-0.29").counts(100) == (10, 29, 100)  # 0.29 * 100 is 28.999... in binary
+    assert parse_gc(".07-0.3:100").counts(500) == (7, 30, 100)  # and 0.07 * 100 is 7.000...01
 
 
 def test_departures_from_a_template():

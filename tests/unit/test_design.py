@@ -9,7 +9,7 @@ from Bio import SeqIO
 
 from benchmarks.templates import faults, random_designer, random_template, trial
 from dnadiff.checkpoints.folder import model_hash, save_model
-from dnadiff.data.constraints import parse_constraints
+from dnadiff.data.constraints import Violation, parse_constraints
 from dnadiff.data.template import Template, sets_of
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.diffusion import FirstHitting
@@ -163,6 +163,20 @@ def test_models_with_other_tokens_and_bos(tmp_path):
     for sequence in records(tmp_path / "x.fa").values():
         assert faults(LETTERS, sequence, CONSTRAINTS) == []
     assert "repaired" in (tmp_path / "x.fa.design.tsv").read_text(), "the repair, too, leaves [BOS] alone"
+
+
+def test_a_repair_masks_the_open_bases_of_the_stretch_and_no_more(tmp_path):
+    designer = Designer(open_model(publish(tmp_path, bos=True)), EXACT, parse_constraints(None, [], [], None), 1)
+    letters = Template("t", sets_of("NNNNNNANNNNN"), "t.fa:1")
+    start = designer._start(letters, 1)[0]
+    drawn = start.masked_fill(start == MASK, 8)
+    broken = [Violation(5, 8, "GATC"), Violation(0, 1, "")]
+    masked = [designer._masked(letters, start, drawn, broken, round_) == MASK for round_ in (1, 2, ROUNDS)]
+    assert [(row.nonzero()[:, 0] - 1).tolist() for row in masked] == [
+        [0, 5, 7],
+        [0, 1, 2, 3, 4, 5, 7, 8, 9, 10],
+        [0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11],
+    ]
 
 
 def test_what_became_of_each_design_is_written_down(run, tmp_path):

@@ -1,6 +1,7 @@
 import gzip
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from Bio import SeqIO
@@ -12,8 +13,8 @@ from dnadiff.errors import InputError, ResourceError
 RECORDS = [("one", "ACGT" * 40, "seed=1 step=2"), ("two", "A", ""), ("three", "G" * 60, "")]
 
 
-def write(path, **options):
-    with FastaWriter(path, **options) as out:
+def write(path):
+    with FastaWriter(path) as out:
         for name, sequence, description in RECORDS:
             out.write(name, sequence, description)
 
@@ -43,23 +44,26 @@ def test_compressed_bytes_have_no_time_stamp(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["out.fa", "out.fa.gz"])
-def test_a_failure_leaves_nothing_and_keeps_what_was_there(name, tmp_path):
-    path = tmp_path / name
-    path.write_text("before")
-    with pytest.raises(RuntimeError), FastaWriter(path, force=True) as out:
+def test_a_failure_leaves_nothing(name, tmp_path):
+    with pytest.raises(RuntimeError), FastaWriter(tmp_path / name) as out:
         out.write("a", "ACGT")
         raise RuntimeError
-    assert path.read_text() == "before" and len(list(tmp_path.iterdir())) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_existing_files_are_replaced_on_demand_only(tmp_path):
+def test_existing_files_are_never_replaced(tmp_path):
     path = tmp_path / "out.fa"
     path.write_text("before")
     with pytest.raises(InputError, match="exists"):
         FastaWriter(path)
     assert path.read_text() == "before"
-    write(path, force=True)
-    assert path.read_text().startswith(">one")
+
+
+def test_devices_are_written_as_they_are():
+    write("/dev/null")
+    with pytest.raises(ResourceError, match="/dev/full: cannot be written"):
+        write("/dev/full")
+    assert Path("/dev/null").is_char_device() and Path("/dev/full").is_char_device()
 
 
 def test_a_missing_folder_is_named(tmp_path):

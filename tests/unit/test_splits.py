@@ -103,7 +103,7 @@ def test_plain_bed_restricts_another_rule():
         (YEAST, {"by": "blocks", "valid": ["chrI"]}, "by=contig would work"),
         (YEAST, {"extend": 1024}, "adding bed=FILE would work"),
         (YEAST, {"by": "bed"}, "adding bed=FILE would work"),
-        (YEAST, {"bed": rows(("chrI", 0, 9, "train"), ("chrI", 0, 9, "gene7"))}, "BED line 2: found 'gene7'"),
+        (YEAST, {"bed": rows(("chrI", 0, 9, "train"), ("chrI", 0, 9, "gene7"))}, "BED file:2: found 'gene7'"),
         (YEAST, {"bed": rows(("chrI", 0, 9, "train"), ("chrII", 0, 9, "test"))}, "nothing is left for valid"),
         (COLI, {"bed": rows(("K-12", 0, 9))}, "nothing is left for valid"),
     ],

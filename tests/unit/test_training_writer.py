@@ -14,7 +14,9 @@ from tests.tiny import SPEC
 
 
 def state(step):
-    return {"step": step, "denoiser": {"w": torch.full((50_000,), float(step))}, "log_bytes": 3}
+    weights = {"w": torch.full((50_000,), float(step))}
+    rest = {"ema": {}, "optimizer": {}, "seed": 1, "running": {}, "seconds": 1.0, "log_bytes": 3}
+    return {"step": step, "denoiser": weights, **rest}
 
 
 @pytest.fixture

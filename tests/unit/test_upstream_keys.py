@@ -197,8 +197,7 @@ def test_what_has_no_counterpart_is_refused_by_name(words, told):
 
 def test_the_tables_name_what_there_is():
     known = leaves()
-    pending = {"algo.block_size"} - known.keys()  # refused by name until block models are trained here
-    assert {ours for ours in upstream_keys.SAME.values() if ours not in known} == pending
+    assert {ours for ours in upstream_keys.SAME.values() if ours not in known} == set()
     for key, (ours, values) in upstream_keys.RENAMED.items():
         assert ours in known or ours in groups(), key
         assert values
@@ -206,12 +205,8 @@ def test_the_tables_name_what_there_is():
     assert len(upstream) == len(set(upstream))
 
 
-def test_block_models_translate_or_are_refused_by_name():
-    if "algo.block_size" in leaves() and "bd3lm" in groups()["algo"]:
-        assert {"algo=bd3lm", "algo.block_size=4"} <= set(translate(on_a_genome(BD3_TRAIN))[0])
-    else:
-        with pytest.raises(InputError, match=r"^algo=bd3lm: "):
-            translate(on_a_genome(BD3_TRAIN))
+def test_block_models_translate():
+    assert {"algo=bd3lm", "block_size=4"} <= set(translate(on_a_genome(BD3_TRAIN))[0])
 
 
 def test_the_command_line_prints_a_command_and_what_it_left_out(capsys):
