@@ -242,7 +242,7 @@ def check_weights(found: Shapes, spec: Spec, path: Path) -> None:
         path: Where they came from, for messages.
 
     Raises:
-        InputError: One is missing, unexpected, or of another shape or type; named.
+        InputError: The spec describes no model, or a weight is missing, unexpected, or of another shape or type; named.
     """
     check_sizes(found, _section(spec, "backbone"), str(path.with_name(CONFIG)))
     try:

@@ -31,7 +31,7 @@ class FastaWriter:
     """
 
     def __init__(self, path: str | Path) -> None:
-        check_fasta(path)
+        check_output(path)
         self._place = Path("standard output" if str(path) == "-" else path)
         self._out = None if atomic.is_stream(path) else Path(path)
         self._file: BinaryIO = sys.stdout.buffer
@@ -99,11 +99,11 @@ class FastaWriter:
             self._temporary.unlink(missing_ok=True)
 
 
-def check_fasta(path: str | Path) -> None:
+def check_output(path: str | Path) -> None:
     """Refuses a FASTA output that could not be written, before any work is done for it.
 
     Raises:
-        InputError: It exists, its folder does not, its name is impossible, or it asks for another compression.
+        InputError: The file exists, its folder does not, or its name asks for another compression than gzip.
     """
     atomic.check_file(path)
     if Path(path).suffix in _UNWRITTEN:

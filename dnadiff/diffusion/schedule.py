@@ -205,7 +205,7 @@ class Square(NoiseSchedule):
     """
 
     def __init__(self, eps: float = 1e-3) -> None:
-        self.eps = eps
+        self.eps = _share(eps)
 
     def alpha(self, t: Tensor) -> Tensor:
         """(1 - t) (1 + t) + eps t^2."""
@@ -232,7 +232,7 @@ class SquareRoot(NoiseSchedule):
     """
 
     def __init__(self, eps: float = 1e-3) -> None:
-        self.eps = eps
+        self.eps = _share(eps)
 
     def alpha(self, t: Tensor) -> Tensor:
         """1 - sqrt(t), written (1 - t) / (1 + sqrt(t)), plus eps sqrt(t)."""
@@ -260,7 +260,7 @@ class Log(NoiseSchedule):
     """
 
     def __init__(self, eps: float = 1e-3) -> None:
-        self.eps = eps
+        self.eps = _share(eps)
 
     def alpha(self, t: Tensor) -> Tensor:
         """1 - log2(1 + t), written -log1p((t - 1) / 2) / log 2, plus eps log2(1 + t)."""
@@ -291,7 +291,7 @@ class LogUniform(NoiseSchedule):
     """
 
     def __init__(self, sigma_min: float = 1e-3, sigma_max: float = -math.log(1e-3)) -> None:
-        self.sigma_min, self.sigma_max = sigma_min, sigma_max
+        self.sigma_min, self.sigma_max = _rising(sigma_min, sigma_max)
         self._low, self._high = math.log(-math.expm1(-sigma_min)), math.log(-math.expm1(-sigma_max))
 
     def alpha(self, t: Tensor) -> Tensor:

@@ -4,12 +4,11 @@ What a run used is read from its folder: the algorithm and the estimator, the ne
 the hash of the genome. The entries themselves are in ``references.bib`` beside the package's modules.
 """
 
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 from dnadiff import __version__
+from dnadiff.data.plain_json import read_json
 from dnadiff.errors import InputError
 
 ALGOS = {
@@ -75,7 +74,7 @@ def keys_of(run: Path) -> list[str]:
     Raises:
         InputError: The folder is no run, or its algorithm is unknown here.
     """
-    config, facts = _read(run / "config.json"), _read(run / "provenance.json")
+    config, facts = read_json(run / "config.json", _HINT), read_json(run / "provenance.json", _HINT)
     try:
         algo, estimator, optimizer = config["algo"]["name"], config["estimator"], config["optim"]["name"]
         masked = ESTIMATORS[estimator] if algo == "mdlm" else ()
@@ -84,10 +83,3 @@ def keys_of(run: Path) -> list[str]:
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{run}: is no run that this version knows ({error}); {_HINT}") from error
     return list(dict.fromkeys(keys))
-
-
-def _read(path: Path) -> Any:  # noqa: ANN401 (JSON)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read; {_HINT}") from error

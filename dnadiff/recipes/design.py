@@ -18,8 +18,9 @@ from pathlib import Path
 
 from dnadiff.checkpoints.folder import model_hash
 from dnadiff.checkpoints.provenance import provenance, write_provenance
+from dnadiff.data import atomic
 from dnadiff.data.constraints import Constraints, parse_constraints
-from dnadiff.data.fasta_writer import FastaWriter
+from dnadiff.data.fasta_writer import FastaWriter, check_output
 from dnadiff.data.stream import sha256_of
 from dnadiff.data.template import Template, read_templates
 from dnadiff.errors import InputError, did_you_mean
@@ -76,6 +77,9 @@ def design(
             output cannot be written.
     """
     _check(n=n, batch_size=batch_size, dtype=dtype)
+    check_output(out)
+    if not atomic.is_stream(out):
+        atomic.check_file(f"{out}.design.tsv")
     constraints = parse_constraints(gc, avoid, avoid_sites, max_homopolymer)
     model = conditioned(open_model(run), walk)
     walk = _settled(walk, model)
@@ -98,9 +102,11 @@ def design(
                         fasta.write(f"{each.name}_design_{drawn.number}", drawn.sequence, described)
         _check_some(outcomes, constraints)
     _report(outcomes, constraints, quiet)
-    if str(out) != "-":
+    if not atomic.is_stream(out):
         write_whole(Path(f"{out}.design.tsv"), _tsv(outcomes).encode())
-        files = {str(path): sha256_of(path) for path in (template, mask) if path is not None and str(path) != "-"}
+        files = {
+            str(path): sha256_of(path) for path in (template, mask) if path is not None and not atomic.is_stream(path)
+        }
         facts = provenance(argv or [], seed, {str(run): model_hash(run), **files})
         status = Counter(_status(drawn) for _, drawn in outcomes)
         more = {"n": n, "constraints": _words(constraints), **asdict(walk), "dtype": dtype, **status}

@@ -13,8 +13,8 @@ from dnadiff.evaluation.markov import MarkovChain
 from dnadiff.evaluation.score_part import ScorePart
 from dnadiff.recipes.inputs import held_out_windows
 from dnadiff.recipes.methods import likelihood_in_words
-from dnadiff.recipes.run_folder import run_config, run_genome, run_split
-from dnadiff.recipes.scoring import Asked, batches_of, opened, scored
+from dnadiff.recipes.run_folder import run_config, run_split
+from dnadiff.recipes.scoring import Asked, batches_of, genome_of, opened, scored
 from dnadiff.recipes.shards import WHOLE, check_seed
 from dnadiff.recipes.tables import Column, check_out, publish
 from dnadiff.training import ranks
@@ -102,7 +102,7 @@ def report(run: str, part: ScorePart, out: str | None, quiet: bool, argv: list[s
 def validation_floors(run: str) -> dict[str, float]:
     """Bits per base of the run's Markov chains on its validation split, by name: the lines beside its loss."""
     config, parts = run_config(run), run_split(run)
-    dataset = held_out_windows(config, run_genome(config, parts, run), parts["valid"])
+    dataset = held_out_windows(config, genome_of(config, parts, run), parts["valid"])
     windows = batches_of(dataset, np.arange(len(dataset)), 256)
     floors = floor_scores(MarkovChain.load(Path(run) / "baseline.npz"), windows, dataset.tokenizer)
     return {name: scores.bits_per_base for name, scores in chosen_floors(floors).items()}

@@ -12,7 +12,7 @@ from typing import Any
 
 from dnadiff.checkpoints.provenance import write_provenance
 from dnadiff.data import atomic
-from dnadiff.data.fasta_writer import check_fasta
+from dnadiff.data.fasta_writer import check_output
 from dnadiff.data.partial_fasta import PartialFasta, check_same, join, progress
 from dnadiff.errors import InputError
 from dnadiff.recipes.shards import Shard, of_process
@@ -22,26 +22,26 @@ Records = Callable[[range], Iterator[list[bytes]]]
 
 
 def fasta_file(out: str | Path, resume: bool) -> Path | None:
-    """The file to write; None is standard output.
+    """The file to write; None is standard output, a device or a pipe, which cannot be gone on with.
 
     Args:
         out: What the user named.
         resume: Whether it may be there already.
 
     Raises:
-        InputError: It exists, or standard output was asked for what needs a file.
+        InputError: It exists, could not be written, or a stream was asked for what needs a file.
     """
     file = Path(out)
     if atomic.is_stream(out):
         if resume:
             raise InputError("--resume: goes on with a file; -o FILE would work")
         if of_process().of > 1:
-            raise InputError(f"-o {out}: several processes cannot share standard output; -o FILE would work")
+            raise InputError(f"-o {out}: several processes cannot share a stream; -o FILE would work")
         return None
-    if file.exists() and not resume:
-        raise InputError(f"{file}: exists; another -o would work, or --resume if it was to be finished")
-    if not file.exists():
-        check_fasta(file)
+    if file.is_file() and not resume:
+        raise InputError(f"{file}: exists; another name would work, or --resume if it was to be finished")
+    if not file.is_file():
+        check_output(out)
     others = sorted(set(file.parent.glob(f"{file.name}.partial*")) - set(_parts(file)))
     if others:
         raise InputError(

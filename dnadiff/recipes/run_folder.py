@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from dnadiff.config import from_json, to_json
 from dnadiff.data import atomic
-from dnadiff.data.genome import Store, open_genome
-from dnadiff.data.intervals import check_interval, total_bp
+from dnadiff.data.genome import Store
+from dnadiff.data.intervals import total_bp
 from dnadiff.data.plain_json import read_json
 from dnadiff.data.splits import Split
 from dnadiff.errors import InputError
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 EXTENDS = ("train.steps", "train.minutes", "train.parallel")
 """The settings that may change when a run is resumed: its end, and how its processes share the work."""
 
-_A_RUN = "a run folder written by dna-diff train would work"
+_RUN = "a run folder written by dna-diff train would work"
 _AS_WRITTEN = "the file as the run wrote it would work"
 CONFIG, PROVENANCE, SPLIT, BASELINE = "config.json", "provenance.json", "split.json", "baseline.npz"
 
@@ -66,13 +66,13 @@ def run_config(run: str | Path) -> Config:
     path = Path(run) / CONFIG
     if (Path(run) / "model.safetensors").is_file():
         raise InputError(f"{run}: is a model folder, which has no genome or split; the run folder above it would work")
-    values = read_json(path, _A_RUN)
+    values = read_json(path, _RUN)
     try:
         config = from_json(values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     if not config.data.path:
-        raise InputError(f"{path}: names no genome (data.path); {_A_RUN}")
+        raise InputError(f"{path}: names no genome (data.path); {_RUN}")
     return config
 
 
@@ -83,33 +83,11 @@ def run_split(run: str | Path) -> Split:
         InputError: The folder is no run.
     """
     path = Path(run) / SPLIT
-    values = read_json(path, _A_RUN)
+    values = read_json(path, _RUN)
     try:
         return Split.from_json(values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-
-
-def run_genome(config: Config, parts: Split, run: str | Path) -> Store:
-    """The genome of a run, which must still be the one that its model was trained on.
-
-    Raises:
-        InputError: It is gone, or another one, or does not have the run's intervals.
-    """
-    from dnadiff.checkpoints.folder import read_provenance  # imports torch, which a training does later
-
-    path = str(config.data.path)
-    store = open_genome(path)
-    noted = read_provenance(run).get("inputs", {})
-    if noted and not (isinstance(noted, dict) and store.source_sha256 in noted.values()):
-        raise InputError(
-            f"{path}: is not the genome that {run} was trained on (found SHA-256 {store.source_sha256[:16]}); that one "
-            f"would work, or naming this one: dna-diff evaluate {run} {path}"
-        )
-    sizes, place = store.sizes, str(Path(run) / SPLIT)
-    for interval in (*parts.train, *parts.valid, *parts.test):
-        check_interval(interval, sizes, place)
-    return store
 
 
 def extended(config: Config, overrides: list[str]) -> Config:

@@ -20,12 +20,13 @@ from dnadiff.checkpoints.folder import (
     load_tokenizer,
     model_folder,
     model_hash,
+    read_provenance,
     read_spec,
     scoring_section,
 )
 from dnadiff.checkpoints.manifest import sha256
 from dnadiff.data.genome import Store, open_genome
-from dnadiff.data.intervals import Interval, overlap_bp, read_bed
+from dnadiff.data.intervals import Interval, check_interval, overlap_bp, read_bed
 from dnadiff.data.splits import Split
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.data.windows import WindowDataset
@@ -35,7 +36,7 @@ from dnadiff.evaluation.likelihood import Scores, WindowBatch, average, floor_sc
 from dnadiff.evaluation.markov import MarkovChain
 from dnadiff.evaluation.score_part import ScorePart, merged
 from dnadiff.recipes.inputs import held_out_windows
-from dnadiff.recipes.run_folder import run_config, run_genome, run_split
+from dnadiff.recipes.run_folder import run_config, run_split
 from dnadiff.recipes.shards import Shard, of_process
 from dnadiff.schema import Config
 from dnadiff.training import ranks
@@ -99,10 +100,10 @@ def opened(run: str, asked: Asked) -> Opened:
     """
     seed = secrets.randbits(32) if asked.seed is None else asked.seed
     config, parts = run_config(run), run_split(run)
+    denoiser = load(run)
     _check_window(config, run)
     store, intervals, what, notes = _sequences(config, parts, asked.data, asked.split, run)
     dataset = held_out_windows(config, store, intervals)
-    denoiser = load(run)
     scoring = _in_blocks(scoring_section(read_spec(run)), asked.block_size, config.model.length)
     objective = build_objective(scoring, denoiser.process)
     if objective.exact and asked.samples != 1:
@@ -180,6 +181,26 @@ def _nucleotides(run: str) -> NucleotideTokenizer:
     return tokenizer
 
 
+def genome_of(config: Config, parts: Split, run: str) -> Store:
+    """The genome of a run, which must still be the one that its model was trained on.
+
+    Raises:
+        InputError: It is gone, or another one, or does not have the run's intervals.
+    """
+    path = str(config.data.path)
+    store = open_genome(path)
+    noted = read_provenance(run).get("inputs", {})
+    if noted and not (isinstance(noted, dict) and store.source_sha256 in noted.values()):
+        raise InputError(
+            f"{path}: is not the genome that {run} was trained on (found SHA-256 {store.source_sha256[:16]}); that one "
+            f"would work, or naming this one: dna-diff evaluate {run} {path}"
+        )
+    sizes, place = store.sizes, str(Path(run) / "split.json")
+    for interval in (*parts.train, *parts.valid, *parts.test):
+        check_interval(interval, sizes, place)
+    return store
+
+
 def _check_window(config: Config, run: str) -> None:
     """Refuses the configuration of one run beside the model of another."""
     length = read_spec(run)["length"]
@@ -195,12 +216,12 @@ def _sequences(
 ) -> tuple[Store, tuple[Interval, ...], str, list[str]]:
     """The genome to score, where, in words, and what the reader should be warned of."""
     if data is None:
-        store = run_genome(config, parts, run)
+        store = genome_of(config, parts, run)
         if not parts[split]:
             raise InputError(f"--split {split}: the run held out nothing for it; another split would work")
         return store, parts[split], f"the run's {split} split", []
     if data.lower().removesuffix(".gz").endswith(".bed"):
-        store = run_genome(config, parts, run)
+        store = genome_of(config, parts, run)
         regions = tuple(row.interval for row in read_bed(data, store.sizes))
         seen = overlap_bp(regions, parts.train)
         if seen and split != "train":

@@ -130,9 +130,9 @@ def _planned(config: Config, begun: Path | None = None) -> "tuple[Plan, Store, S
     """What a run is made of; ``begun`` is its folder if it is resumed."""
     store = open_genome(str(config.data.path))
     split = split_of(config.data, store, config.model.length)
-    config = with_classes(config, store)
     if begun is not None:
         run_folder.check_genome(begun, store, split)
+    config = with_classes(config, store)
     from dnadiff.recipes.training_plan import plan  # torch is imported once the data are known to be good
 
     return plan(config, store, split), store, split

@@ -102,9 +102,9 @@ def plan(config: Config, store: Store, split: Split) -> Plan:
     Raises:
         InputError: A setting cannot be honoured here.
     """
+    _check_memory(config)
     if config.logger == "wandb":
         check_tracking()
-    _check_memory(config)
     torch.manual_seed(key64("init", config.seed) >> 1)
     spec = spec_of(config)
     denoiser = build_denoiser(spec)
