@@ -25,7 +25,7 @@ from dnadiff.checkpoints.vocabulary import (
     folder_tokenizer,
     folder_vocabulary,
     pickled_vocabulary,
-    read_json,
+    read_foreign,
     unnamed_vocabulary,
 )
 from dnadiff.data.tokenizers import IdsTokenizer, Tokenizer
@@ -106,7 +106,7 @@ def _folder(path: Path, tokenizer: str | None) -> Converted:
     config, safe, pickled = path / "config.json", path / "model.safetensors", path / "pytorch_model.bin"
     if not config.is_file():
         raise InputError(f"{path}: has no config.json; the folder of a published MDLM or BD3-LM would work")
-    settings = folder_settings(read_json(config), config)
+    settings = folder_settings(read_foreign(config), config)
     file = safe if safe.is_file() else pickled
     if safe.is_file():
         try:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from dnadiff.checkpoints.pickles import Stub, mapping, state
+from dnadiff.data.plain_json import read_json
 from dnadiff.data.tokenizers import TOKENIZERS, IdsTokenizer, NucleotideTokenizer, Tokenizer, tokenizer_from_json
 from dnadiff.errors import InputError
 
+_MOST_BYTES = 64 << 20  # of the JSON of a tokenizer of text
 ROLES = ("mask", "pad", "bos", "sep", "eos")
 _TABLES = ("vocab", "encoder", "_vocab_str_to_int")  # attributes of slow tokenizers that number their tokens
 
@@ -91,7 +93,7 @@ def pickled_vocabulary(value: object) -> Vocabulary:
 def folder_vocabulary(folder: Path) -> Vocabulary | None:
     """The vocabulary of a folder's ``tokenizer.json`` if it is the nucleotide one, else None."""
     file = folder / "tokenizer.json"
-    known = Vocabulary(_json_tokens(read_json(file)) if file.is_file() else {}, {})
+    known = Vocabulary(_json_tokens(read_foreign(file)) if file.is_file() else {}, {})
     return known if known.is_nucleotide() else None
 
 
@@ -110,7 +112,7 @@ def folder_tokenizer(path: str) -> Tokenizer:
     file = Path(path) / "tokenizer.json"
     if not file.is_file():
         raise InputError(f"--tokenizer {path}: has no tokenizer.json; {works}")
-    value = read_json(file)
+    value = read_foreign(file)
     if "name" in value:
         return tokenizer_from_json(value)
     if not Vocabulary(_json_tokens(value), {}).is_nucleotide():
@@ -118,19 +120,13 @@ def folder_tokenizer(path: str) -> Tokenizer:
     return NucleotideTokenizer()
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of a file.
+def read_foreign(path: Path) -> dict[str, Any]:
+    """The object of a JSON file of somebody else's, which may hold the vocabulary of a text model.
 
     Raises:
         InputError: It is none.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not JSON ({error}); copy or download it again") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: found {type(value).__name__}; a JSON object would work")
-    return value
+    return read_json(path, "copy or download it again", most=_MOST_BYTES)
 
 
 def _roles(found: Mapping[str, object], tokens: Mapping[str, int]) -> dict[str, int | None]:

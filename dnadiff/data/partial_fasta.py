@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, Self
 
 from dnadiff.data import atomic
 from dnadiff.data.fasta_writer import FastaWriter
-from dnadiff.errors import InputError
+from dnadiff.errors import InputError, ResourceError
 
 _BEGINNING = b";{"
 _PIECE = 1 << 20
@@ -104,13 +104,15 @@ class PartialFasta:
             raise InputError(f"{self.path}: another process is writing it; waiting for its end would work")
 
     def _begin(self, settings: Mapping[str, Any]) -> Progress:
-        begun = self._file.read(2)
-        if begun != _BEGINNING[: len(begun)]:
-            raise InputError(f"{self.path}: is in the way and was not written by dnadiff; moving it away would work")
+        check_ours(self.path)
         self._file.truncate(0)
         self._file.seek(0)
         head = f";{json.dumps(settings)}\n".encode()
-        self._write(head + _mark(0, 0))
+        try:
+            self._write(head + _mark(0, 0))
+        except ResourceError:
+            self.path.unlink()
+            raise
         return Progress(dict(settings), 0, 0, self._file.tell())
 
     def _write(self, text: bytes) -> None:
@@ -128,6 +130,18 @@ class PartialFasta:
         if not self.records:
             self.path.unlink(missing_ok=True)
         self._file.close()
+
+
+def check_ours(path: Path) -> None:
+    """Refuses a file in the place of a partial one that is none, so that nobody's work is overwritten.
+
+    Raises:
+        InputError: It is something else.
+    """
+    with path.open("rb") as file:
+        begun = file.read(len(_BEGINNING))
+    if begun != _BEGINNING[: len(begun)]:
+        raise InputError(f"{path}: is in the way and was not written by dnadiff; moving it away would work")
 
 
 def progress(path: Path) -> Progress:

@@ -20,6 +20,7 @@ from dnadiff.errors import InputError
 from dnadiff.evaluation.likelihood import Scores, joined
 
 FORMAT = 1
+_BOMB_RATIO, _LEAST_BOMB = 100, 64 << 20  # scores are random numbers, which hardly shrink
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,12 @@ def read_part(path: Path) -> ScorePart:
         InputError: The file is missing, damaged or something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
+            unpacked = sum(member.file_size for member in file.zip.infolist())
+            if unpacked > _LEAST_BOMB + _BOMB_RATIO * path.stat().st_size:
+                raise InputError(
+                    f"{path}: unpacks to {unpacked:,} bytes; a part written by dna-diff evaluate would work"
+                )
             head = json.loads(str(file["head"]))
             model = _scores("model", file)
             floors = {int(order): _scores(f"order_{int(order)}", file) for order in file["orders"]}

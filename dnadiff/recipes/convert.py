@@ -7,6 +7,7 @@ from dnadiff.checkpoints.folder import save_model
 from dnadiff.checkpoints.hub import fetched
 from dnadiff.checkpoints.provenance import provenance
 from dnadiff.checkpoints.upstream import read_upstream
+from dnadiff.data import atomic
 from dnadiff.errors import InputError
 
 
@@ -33,6 +34,7 @@ def convert(
         InputError: The checkpoint cannot be used, or ``out`` exists.
         ResourceError: The disk is full.
     """
+    atomic.check_folder(out)
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists and is not empty; another -o would work")

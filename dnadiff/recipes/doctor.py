@@ -48,10 +48,10 @@ def _findings(fasta: str | None, train: bool) -> Iterator[Finding]:
         yield from _tried("torch", compute_findings)
     else:
         yield note("processor", "not looked at: torch is not imported before the packages are put right")
+    if fasta is not None:
+        yield from _genome(fasta)  # before what takes ten seconds: a file that cannot be used ends the report
     if sound and train:
         yield from _tried("overfit test", lambda: [overfit_finding(overfit())])
-    if fasta is not None:
-        yield from _genome(fasta)
 
 
 def _tried(name: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:

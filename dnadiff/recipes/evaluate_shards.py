@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dnadiff.checkpoints.folder import model_hash
+from dnadiff.data import atomic
 from dnadiff.data.partial_fasta import check_same
 from dnadiff.errors import InputError
 from dnadiff.evaluation.score_part import merged, read_part, save_part
@@ -33,6 +34,8 @@ def evaluate_shard(run: str, out: str | None, shard: Shard, asked: Asked, *, qui
     if out is None or Path(out).suffix != ".npz":
         raise InputError(f"-o {out or 'is missing'}: a part holds scores; a name that ends in .npz would work")
     path, here = Path(out), ranks.rank() == 0
+    if not path.is_file():
+        atomic.check_file(out)
     with ranks.together(PATIENCE):
         job = opened(run, asked)
         if path.exists():

@@ -13,7 +13,7 @@ from typing import Any
 from dnadiff.checkpoints.provenance import write_provenance
 from dnadiff.data import atomic
 from dnadiff.data.fasta_writer import check_output
-from dnadiff.data.partial_fasta import PartialFasta, check_same, join, progress
+from dnadiff.data.partial_fasta import PartialFasta, check_ours, check_same, join, progress
 from dnadiff.errors import InputError
 from dnadiff.recipes.shards import Shard, of_process
 
@@ -42,6 +42,9 @@ def fasta_file(out: str | Path, resume: bool) -> Path | None:
         raise InputError(f"{file}: exists; another -o would work, or --resume if it was to be finished")
     if not file.is_file():
         check_output(out)
+    mine = _parts(file)[of_process().number - 1]
+    if mine.exists():
+        check_ours(mine)
     others = sorted(set(file.parent.glob(f"{file.name}.partial*")) - set(_parts(file)))
     if others:
         raise InputError(

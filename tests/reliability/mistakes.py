@@ -26,10 +26,9 @@ SMALL = (
 """Settings of a run that takes a second, should it start."""
 
 HELPS = (
-    "would work", "works", "did you mean", "there are", "it has", "give", "leave", "copy it again", "download",
-    "expected", "lists them", "--help", "write the value", "belongs to", "this version of dnadiff reads",
-    "dna-diff train --resume", "may change", "one word too many", "for example", "it holds", "must",
-    "needs", "let it",
+    "work", "did you mean", "there are", "it has", "give", "leave", "copy it again", "download", "expected",
+    "lists them", "--help", "write the value", "write its value", "belongs to", "this version of dnadiff reads",
+    "dna-diff train --resume", "may change", "one word too many", "for example", "it holds", "must", "needs", "let it",
 )  # fmt: skip
 """Words with which a message says what would work."""
 
