@@ -25,8 +25,8 @@ from dnadiff.data.windows import WindowDataset
 from dnadiff.evaluation.likelihood import Scores, chosen_floors, floor_scores, score
 from dnadiff.evaluation.markov import MarkovChain
 from dnadiff.recipes.compare import compare
-from dnadiff.recipes.evaluate import run_config, run_split
 from dnadiff.recipes.inputs import held_out_windows
+from dnadiff.recipes.run_folder import run_config, run_split
 from dnadiff.recipes.sample import sample
 from dnadiff.recipes.train import train
 from dnadiff.recipes.walk import Walk
@@ -47,7 +47,12 @@ SIDES = {
     "UDLM": ["algo=udlm", "estimator=time"],
 }
 STEPS = 64  # network calls of a sample, except AR's one a base
-WALKS = {"ar": Walk("ar"), "sedd": Walk("analytic", steps=STEPS), "udlm": Walk("uniform", steps=STEPS)}
+WALKS = {
+    "ar": Walk(),
+    "d3pm": Walk(steps=STEPS),
+    "sedd": Walk(steps=STEPS),
+    "udlm": Walk(steps=STEPS),
+}
 SAMPLES = 100  # sequences
 DRAWS = 4  # of a window's bound
 

@@ -213,7 +213,7 @@ FAULTS = (
     Fault(
         "the optimiser not restored",
         "dnadiff/training/steps.py",
-        "trainer.optimizers[0].load_state_dict(self._optimizer)",
+        "optimizer.load_state_dict(spread_optimizer(self._optimizer, optimizer))",
         "pass",
         ("tests/reliability/test_resume.py",),
     ),
@@ -227,8 +227,8 @@ FAULTS = (
     Fault(
         "sums of the log not restored",
         "dnadiff/training/steps.py",
-        'Running(**state["running"]) if state else Running()',
-        "Running()",
+        'self._running = Running(float(sums["nats"]), int(sums["count"]), int(sums["empty"]))',
+        "self._running = Running()",
         ("tests/reliability/test_resume.py",),
     ),
     Fault(

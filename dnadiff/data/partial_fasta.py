@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, Self
 
 from dnadiff.data import atomic
 from dnadiff.data.fasta_writer import FastaWriter
-from dnadiff.errors import InputError, ResourceError
+from dnadiff.errors import InputError
 
 _BEGINNING = b";{"
 _PIECE = 1 << 20
@@ -51,7 +51,7 @@ NOTHING = Progress(None, 0, 0, 0)
 class PartialFasta:
     """The growing file, to be used in a ``with`` block; nobody else can open it meanwhile.
 
-    A block that ends without any record done leaves no file.
+    A block that ends without any record done leaves no file, and neither does a disk without room for the beginning.
 
     Args:
         path: The partial file; made if it is missing or holds no record.
@@ -110,7 +110,7 @@ class PartialFasta:
         head = f";{json.dumps(settings)}\n".encode()
         try:
             self._write(head + _mark(0, 0))
-        except ResourceError:
+        except BaseException:
             self.path.unlink()
             raise
         return Progress(dict(settings), 0, 0, self._file.tell())

@@ -39,7 +39,7 @@ def fasta_file(out: str | Path, resume: bool) -> Path | None:
             raise InputError(f"-o {out}: several processes cannot share a stream; -o FILE would work")
         return None
     if file.is_file() and not resume:
-        raise InputError(f"{file}: exists; another -o would work, or --resume if it was to be finished")
+        raise InputError(f"{file}: exists; another name would work, or --resume if it was to be finished")
     if not file.is_file():
         check_output(out)
     mine = _parts(file)[of_process().number - 1]

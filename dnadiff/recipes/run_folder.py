@@ -45,9 +45,7 @@ def free_folder(out: str | None, genome: str) -> Path:
     Raises:
         InputError: It exists and is not empty.
     """
-    if out is not None:
-        atomic.check_folder(out)
-    else:
+    if out is None:
         name = Path(genome).name.removesuffix(".gz").removesuffix(".fa").removesuffix(".fasta").removesuffix(".fna")
         numbers = (Path("runs") / f"{name}-{n}" for n in range(1, 10**6))
         return next(folder for folder in numbers if not folder.exists())

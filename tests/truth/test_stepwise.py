@@ -103,7 +103,7 @@ CASES = {
     "udlm": (Posterior, model(D3PM(MASK, BASES, subs_masking=True), UNIFORM), uniform_step),
     "d3pm": (Posterior, model(D3PM(MASK, BASES), ABSORBING), d3pm_step),
     "d3pm with subs masking": (Posterior, model(D3PM(MASK, BASES, subs_masking=True), ABSORBING), d3pm_step),
-    "sedd": (Analytic, model(Sedd(MASK, BASES), ABSORBING, lambda x, t: 0.4 * made_up(x, t) - 0.4), sedd_step),
+    "sedd": (Analytic, model(Sedd(MASK, BASES), ABSORBING, lambda x, t: made_up(x, t) - 2), sedd_step),
 }
 
 
