@@ -21,6 +21,7 @@ from dnadiff.errors import InputError
 
 SUFFIXES = {".csv": ",", ".tsv": "\t"}
 """Ends of a table's file name, before any ``.gz``, and what separates its columns."""
+_LONGEST_LINE = 1 << 24
 _SEQUENCE, _NAME = "sequence", "name"
 
 
@@ -68,6 +69,10 @@ class TableReader:
             for chunk in self.source.chunks():
                 *lines, held = (held + decoder.decode(chunk)).split("\n")
                 yield from (line + "\n" for line in lines)
+                if len(held) > _LONGEST_LINE:
+                    raise InputError(
+                        f"{self.source.name}: found a row of more than 16 MiB; a record of FASTA would work"
+                    )
             yield held + decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
             raise InputError(f"{self.source.name}: is not UTF-8 text; a plain table would work") from error

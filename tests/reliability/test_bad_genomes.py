@@ -40,11 +40,11 @@ FASTA = {
         ["prepare", "x.fa", "-o", "new"], write("x.fa", ">chr1\x9b31m\nACGT\n".encode())
     ),
     "prepare: a name twice": Mistake(["prepare", "x.fa", "-o", "new"], write("x.fa", ">a\nAC\n>a\nGT\n")),
-    "doctor: nothing there": Mistake(["doctor", "genom.fa"]),
-    "doctor: a folder": Mistake(["doctor", "store"]),
-    "doctor: empty": Mistake(["doctor", "-"]),
-    "doctor: protein": Mistake(["doctor", "x.fa"], write("x.fa", PROTEIN)),
-    "doctor: a name twice": Mistake(["doctor", "x.fa"], write("x.fa", ">a\nAC\n>a\nGT\n")),
+    "doctor: nothing there": Mistake(["doctor", "genom.fa", "--no-train"]),
+    "doctor: a folder": Mistake(["doctor", "store", "--no-train"]),
+    "doctor: empty": Mistake(["doctor", "-", "--no-train"]),
+    "doctor: protein": Mistake(["doctor", "x.fa", "--no-train"], write("x.fa", PROTEIN)),
+    "doctor: a name twice": Mistake(["doctor", "x.fa", "--no-train"], write("x.fa", ">a\nAC\n>a\nGT\n")),
     "train: no genome": Mistake(["train"]),
     "train: a name misspelt": Mistake(["train", "genom.fa"]),
     "train: a run": Mistake(["train", "run"]),
@@ -123,6 +123,22 @@ BEDS = {
     "FASTA": ">chr1\nACGT\n",
     "GFF": "##gff-version 3\nchr1\tRefSeq\tgene\t1\t100\t.\t+\t.\tID=x\n",
 }
+TABLES = {
+    "empty": "",
+    "no sequences": "sequence,label\n",
+    "no column of sequences": "dna,label\nACGT,a\n",
+    "a column twice": "sequence,sequence\nACGT,ACGT\n",
+    "a row too short": "sequence,label\nACGT\n",
+    "protein": "name,sequence\np,MKLLV\n",
+    "a quotation mark left open": 'sequence,label\n"ACGT,a\n',
+    "a blank in a name": "name,sequence\na b,ACGT\n",
+    "an escape in a name": "name,sequence\na\x1b[2J,ACGT\n",
+    "a name twice": "name,sequence\na,ACGT\na,ACGT\n",
+    "windows-1252": b"name,sequence\nr\xe9serv\xe9,ACGT\n",
+    "FASTA": ">chr1\nACGT\n",
+    "a row without end": b"sequence\n" + b"A" * (17 << 20),
+}
+
 LABELS = {
     "a label misspelt": "chr1\t0\t100\ttrian\n",
     "a label of none": "chr1\t0\t1000\ttrain\nchr2\t0\t200\n",
@@ -182,6 +198,7 @@ STORES = {
 MISTAKES = (
     FASTA
     | {f"evaluate: BED, {k}": Mistake(["evaluate", "run", "b.bed"], write("b.bed", v)) for k, v in BEDS.items()}
+    | {f"prepare: table, {k}": Mistake(["prepare", "x.csv", "-o", "new"], write("x.csv", v)) for k, v in TABLES.items()}
     | {f"train: BED, {k}": Mistake(BED, write("b.bed", v)) for k, v in LABELS.items()}
     | {f"evaluate: regions {k}": Mistake(["evaluate", "run", *w], write("b.bed", v)) for k, (w, v) in REGIONS.items()}
     | {f"compare: store, {k}": Mistake(["compare", "store", "synthetic.fa"], v) for k, v in STORES.items()}
