@@ -107,7 +107,7 @@ def batches(dataset: WindowDataset, size: int = 64) -> Iterator[dict[str, np.nda
 
 def table(work: Path) -> list[dict]:
     """One row a method, over the seeds that the folder holds."""
-    facts = [json.loads(path.read_text()) for path in sorted(work.glob("*-[0-9]*.json")) if "compare" not in path.name]
+    facts = [json.loads(path.with_suffix(".json").read_text()) for path in sorted(work.glob("*.npz"))]
     bits = {(fact["name"], fact["seed"]): _per_window(work, fact) for fact in facts}
     rows = []
     for name in SIDES:
