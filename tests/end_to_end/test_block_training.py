@@ -1,15 +1,26 @@
 """Ways to train a block model: searched or fixed noise levels, many block sizes at once, from a base."""
 
 import csv
+import shutil
 
 import pytest
 import torch
 
-from dnadiff.checkpoints.folder import load, read_provenance, read_spec
+from dnadiff.checkpoints.folder import load, model_hash, read_provenance, read_spec
 from dnadiff.cli import main
 from dnadiff.config import compose
-from dnadiff.diffusion import BlockNELBO, Clip, CountSearch, MixedBlockNELBO, PublishedSearch
+from dnadiff.diffusion import (
+    AbsorbingProcess,
+    Batch,
+    BlockNELBO,
+    Clip,
+    CountSearch,
+    LogLinear,
+    MixedBlockNELBO,
+    PublishedSearch,
+)
 from dnadiff.errors import InputError
+from dnadiff.random import Draws
 from dnadiff.recipes.evaluate import evaluate
 from dnadiff.recipes.train import resume
 from dnadiff.training import writer
@@ -83,15 +94,13 @@ def test_searching_changes_nothing_else(genome, tmp_path, monkeypatch):
 def test_the_search_of_a_batch_cut_in_two_adds_up(base):
     denoiser = load(base)
     search = CountSearch(denoiser.process, 4)
-    from dnadiff.diffusion import Batch
-    from dnadiff.random import Draws
-
     x0 = torch.randint(7, 11, (6, 32), generator=torch.Generator().manual_seed(1))
     batches = [Batch(x0[i], torch.ones_like(x0[i], dtype=torch.bool)) for i in (slice(0, 6), slice(0, 2), slice(2, 6))]
     draws = [Draws(0, range(*i)) for i in ((0, 6), (0, 2), (2, 6))]
     with torch.no_grad():
         whole, *parts = (search.measure(denoiser, batch, draw) for batch, draw in zip(batches, draws, strict=True))
         assert whole.shape == (3, 4) and whole[0].sum() == 6 * 8
+        torch.testing.assert_close(sum(parts), whole)
         times = PublishedSearch(denoiser.process, 4).measure(denoiser, batches[0], draws[0])
     assert times.shape == (36,) and times.isfinite().all()
 
@@ -118,18 +127,12 @@ def test_one_model_many_block_sizes(genome, tmp_path):
 
 
 def test_every_size_has_its_turn_and_a_step_has_one():
-    objective = MixedBlockNELBO(load_process(), [1, 4, 16])
+    objective = MixedBlockNELBO(AbsorbingProcess(LogLinear(), 3), [1, 4, 16])
     sizes = [objective.for_step(3, step).block_size for step in range(300)]
     assert sizes == [objective.for_step(3, step).block_size for step in range(300)]
     assert sizes != [objective.for_step(4, step).block_size for step in range(300)]
     counts = [sizes.count(size) for size in (1, 4, 16)]
     assert sum(counts) == 300 and min(counts) > 70  # 100 expected, standard deviation 8
-
-
-def load_process():
-    from dnadiff.diffusion import AbsorbingProcess, LogLinear
-
-    return AbsorbingProcess(LogLinear(), 3)
 
 
 def test_a_run_begins_with_the_weights_of_a_base(genome, base, tmp_path):
@@ -138,14 +141,10 @@ def test_a_run_begins_with_the_weights_of_a_base(genome, base, tmp_path):
     ours, theirs = load(tuned).backbone.state_dict(), load(base).backbone.state_dict()
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-9) for name in ours)
     assert read_spec(tuned)["block_size"] == 4 and read_spec(base)["block_size"] == 32
-    from dnadiff.checkpoints.folder import model_hash
-
     assert read_provenance(tuned)["init_from"] == model_hash(base)
 
 
 def test_a_base_is_needed_only_once(genome, base, tmp_path):
-    import shutil
-
     shutil.copytree(base, tmp_path / "base")
     changes = {**BLOCKS, "init_from": tmp_path / "base"}
     whole = run(genome, tmp_path / "whole", **changes)
