@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from dnadiff.diffusion.denoiser import Denoiser
+from dnadiff.diffusion.denoiser import Denoiser, Wrapper
 from dnadiff.diffusion.parameterization import FLOOR
 from dnadiff.models.attention import Full, Pattern
 from dnadiff.models.cache import KVCache
@@ -24,12 +24,10 @@ Rule = Callable[[Tensor, Tensor], Tensor]
 
 def restricted(denoiser: Denoiser, rule: Rule) -> Denoiser:
     """The same denoiser, parameters shared, under a rule."""
-    backbone = RestrictedBackbone(denoiser.backbone, rule)
-    conditioned = denoiser.time_conditioning
-    return Denoiser(backbone, denoiser.parameterization, denoiser.process, time_conditioning=conditioned).eval()
+    return denoiser.with_backbone(RestrictedBackbone(denoiser.backbone, rule)).eval()
 
 
-class RestrictedBackbone(nn.Module):
+class RestrictedBackbone(Wrapper):
     """A backbone whose logits of forbidden tokens are ``FLOOR``.
 
     Args:
@@ -38,14 +36,8 @@ class RestrictedBackbone(nn.Module):
     """
 
     def __init__(self, backbone: nn.Module, rule: Rule) -> None:
-        super().__init__()
-        self.backbone = backbone
+        super().__init__(backbone)
         self.rule = rule
-
-    @property
-    def vocab_size(self) -> int:
-        """V of the backbone within."""
-        return self.backbone.vocab_size
 
     def forward(
         self,
