@@ -68,7 +68,7 @@ class GuidedBackbone(Wrapper):
         valid: Tensor | None = None,
         labels: Tensor | None = None,
         cache: KVCache | None = None,
-        at: Tensor | None = None,
+        at: Tensor | slice | None = None,
     ) -> Tensor:
         """Logits (B, N, V), or (B, M, V) at the positions ``at``.
 
@@ -81,10 +81,10 @@ class GuidedBackbone(Wrapper):
             _twice(tokens),
             _twice(sigma),
             pattern=pattern,
-            valid=None if valid is None else _twice(valid),
+            valid=_twice(valid),
             labels=torch.cat([labels, torch.full_like(labels, self.none)]),
             cache=cache,
-            at=None if at is None else _twice(at),
+            at=_twice(at),
         ).chunk(2)
         return self.gamma * conditional + (1 - self.gamma) * free
 
@@ -101,8 +101,14 @@ class OfClass(Wrapper):
         super().__init__(backbone)
         self.label = label
 
-    def forward(self, tokens: Tensor, sigma: Tensor, *, labels: None = None, **options: object) -> Tensor:
-        """Logits of the class; arguments as of the backbone, without labels."""
+    def forward(self, tokens: Tensor, sigma: Tensor, *, labels: Tensor | None = None, **options: object) -> Tensor:
+        """Logits of the class; arguments as of the backbone, without labels.
+
+        Raises:
+            InputError: There are labels.
+        """
+        if labels is not None:
+            raise InputError("this denoiser is of one class already; leave labels out")
         own = torch.full((len(tokens),), self.label, device=tokens.device)
         return self.backbone(tokens, sigma, labels=own, **options)
 
@@ -123,6 +129,6 @@ def of_class(denoiser: Denoiser, label: int, n_classes: int, gamma: float | None
     return inner.with_backbone(OfClass(inner.backbone, label))
 
 
-def _twice(x: Tensor) -> Tensor:
-    """(2B, ...) from (B, ...)."""
-    return torch.cat([x, x])
+def _twice(x: Tensor | slice | None) -> Tensor | slice | None:
+    """(2B, ...) from (B, ...); what is the same of every row stays."""
+    return torch.cat([x, x]) if isinstance(x, Tensor) else x

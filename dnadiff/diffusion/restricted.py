@@ -48,10 +48,11 @@ class RestrictedBackbone(Wrapper):
         valid: Tensor | None = None,
         labels: Tensor | None = None,
         cache: KVCache | None = None,
-        at: Tensor | None = None,
+        at: Tensor | slice | None = None,
     ) -> Tensor:
-        """Logits (B, L, V), or (B, M, V) at the positions ``at`` (B, M); other arguments as of the backbone."""
+        """Logits (B, L, V), or (B, M, V) at the positions ``at``, (B, M) or a slice; others as of the backbone."""
         logits = self.backbone(tokens, sigma, pattern=pattern, valid=valid, labels=labels, cache=cache, at=at)
-        if at is None:
-            at = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape)
+        if not isinstance(at, Tensor):
+            everywhere = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape)
+            at = everywhere if at is None else everywhere[:, at]
         return logits.masked_fill(~self.rule(tokens, at).to(logits.device), FLOOR)
