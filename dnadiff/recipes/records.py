@@ -16,7 +16,6 @@ from torch import Tensor
 from dnadiff.data.fasta_writer import LineWrap, fasta_header, fasta_record
 from dnadiff.data.partial_fasta import Text
 from dnadiff.diffusion import BlockSampler, Sampler
-from dnadiff.diffusion.block_sampler import Piece
 from dnadiff.random import Draws
 from dnadiff.recipes.model import Model
 
@@ -47,45 +46,60 @@ class Recorder:
             batch_size: How many are drawn at once, at least 1.
             progress: Told of every call of the network by how many bases there are more.
         """
-        for start in range(0, len(items), batch_size):
-            batch = items[start : start + batch_size]
+        walked = self.walked(items)
+        step = -(-batch_size // self._together) * self._together
+        for start in range(0, len(walked), step):
+            batch = walked[start : start + step]
             if isinstance(self.sampler, BlockSampler):
-                yield from self._as_made(self.sampler, batch, progress)
+                yield from self._as_made(self.sampler, batch, items, progress)
             else:
-                yield self._whole(batch, progress)
+                yield self._whole(batch, items, progress)
 
-    def _whole(self, items: range, progress: Progress) -> Text:
-        """All records of a batch at once."""
-        draws, width = Draws(self.seed, items), self.length + self.model.bos
-        tokens = self.sampler(self._start(len(items), width), draws, allowed=self._bases(), progress=progress)
+    def walked(self, items: range) -> range:
+        """The numbers that are walked to make some: all that belong to their calls, wanted or not.
+
+        Number i is read together with the others of i // rows_per_call, whichever shard or batch it is made in and
+        however many are asked for, so it is always rounded in the same way.
+        """
+        if not items:
+            return items
+        return range(items.start // self._together * self._together, -(-items.stop // self._together) * self._together)
+
+    @property
+    def _together(self) -> int:
+        return self.sampler.rows_per_call or 1
+
+    def _whole(self, batch: range, items: range, progress: Progress) -> Text:
+        """Those records of a batch that are wanted, all at once."""
+        draws, width = Draws(self.seed, batch), self.length + self.model.bos
+        tokens = self.sampler(self._start(len(batch), width), draws, allowed=self._bases(), progress=progress)
         rows = tokens[:, int(self.model.bos) :].cpu().numpy()
         records = [
             fasta_record(_name(item), self.model.tokenizer.decode(row), self._described())
-            for item, row in zip(items, rows, strict=True)
+            for item, row in zip(batch, rows, strict=True)
+            if item in items
         ]
         return Text(b"".join(records), len(records))
 
-    def _as_made(self, sampler: BlockSampler, items: range, progress: Progress) -> Iterator[Text]:
-        """The records of a batch, line by line, those of a call ending together."""
+    def _as_made(self, sampler: BlockSampler, batch: range, items: range, progress: Progress) -> Iterator[Text]:
+        """Those records of a batch that are wanted, line by line; those of a call end together."""
         width, growing = self.length + self.model.bos, []
-        x = self._start(len(items), 1 + self.model.bos)
-        pieces = sampler.pieces(
-            x, Draws(self.seed, items), length=width, allowed=self._bases(), progress=progress
-        )  # fmt: skip
-        for piece in pieces:
+        x, draws = self._start(len(batch), 1 + self.model.bos), Draws(self.seed, batch)
+        for piece in sampler.pieces(x, draws, length=width, allowed=self._bases(), progress=progress):
+            wanted = [(row, item) for row, item in enumerate(batch[piece.rows]) if item in items]
             if piece.start == 0:
-                growing = [_Growing(fasta_header(_name(item), self._described())) for item in items[piece.rows]]
-            for record, letters in zip(growing, self._letters(piece), strict=True):
-                record.add(letters)
+                growing = [_Growing(self._header(item)) for _, item in wanted]
+            for record, (row, _) in zip(growing, wanted, strict=True):
+                record.add(self._letters(piece.tokens[row]))
             if piece.start + piece.tokens.shape[1] == width:
                 yield Text(b"".join(record.end() for record in growing), len(growing))
             elif growing[0].text:
                 yield Text(growing[0].take(), 0)
 
-    def _letters(self, piece: Piece) -> Iterator[str]:
-        """The bases of each row of a piece."""
-        for row in piece.tokens.cpu().numpy():
-            yield self.model.tokenizer.decode(row[np.isin(row, self.model.tokenizer.base_ids)])
+    def _letters(self, tokens: Tensor) -> str:
+        """The bases among some tokens (N,)."""
+        ids = tokens.cpu().numpy()
+        return self.model.tokenizer.decode(ids[np.isin(ids, self.model.tokenizer.base_ids)])
 
     def _start(self, rows: int, width: int) -> Tensor:
         """Masks (rows, width), behind [BOS] if the model wants it."""
@@ -99,6 +113,9 @@ class Recorder:
         bases = torch.zeros(self.model.denoiser.backbone.vocab_size, dtype=torch.bool)
         bases[list(self.model.tokenizer.base_ids)] = True
         return bases
+
+    def _header(self, item: int) -> bytes:
+        return fasta_header(_name(item), self._described())
 
     def _described(self) -> str:
         return f"seed={self.seed} {self.model.name}"

@@ -4,6 +4,10 @@ Sequence i of a seed is the same whatever the batch, the shard and however many 
 last bit. So a shard is a range of numbers, the shards of some sequences one after the other are the file of one
 process, and a killed process goes on behind the last sequence that is on the disk.
 
+``rows_per_call`` is one of the settings that a sequence depends on: matrix products of another shape may round another
+way in their last bit, and now and then a base is drawn that close to a boundary. With the same setting sequence i is
+read together with the same others everywhere, those of i // rows_per_call, so what was said still holds.
+
 A model of blocks is written while it is sampled, so a sequence may be longer than memory. A killed process leaves half
 a sequence then, and the one that goes on begins it again: what a window has forgotten is still part of the keys of
 deeper layers, and they are not on the disk.
@@ -119,7 +123,7 @@ def _check(*, n: int, batch_size: int, dtype: str) -> None:
 
 def _records(recorder: Recorder, batch_size: int, quiet: bool, items: range) -> Iterator[Text]:
     """The records of these numbers, with a progress bar."""
-    with progress_bar(len(items) * recorder.length, quiet) as progress:
+    with progress_bar(len(recorder.walked(items)) * recorder.length, quiet) as progress:
         yield from recorder.records(items, batch_size, progress)
 
 

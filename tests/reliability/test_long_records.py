@@ -1,6 +1,7 @@
 """A record that is written while it is made: the same bytes whatever happens on the way."""
 
 import gzip
+import json
 import signal
 
 import pytest
@@ -53,6 +54,16 @@ def test_batches_shards_streams_and_gzip_hold_the_same_text(run, whole, tmp_path
     capfdbinary.readouterr()
     assert main(words(run, "-")) == 0
     assert capfdbinary.readouterr().out == whole
+
+
+def test_rows_together_are_cut_by_number_not_by_shard(run, tmp_path):
+    more = ["--rows-per-call", "2"]
+    assert main(words(run, tmp_path / "x.fa", *more, "--batch-size", "1")) == 0
+    for number in (1, 2):
+        assert main(words(run, tmp_path / f"part{number}.fa", *more, "--shard", f"{number}/2")) == 0
+    whole = (tmp_path / "x.fa").read_bytes()
+    assert b"".join((tmp_path / f"part{number}.fa").read_bytes() for number in (1, 2)) == whole
+    assert json.loads((tmp_path / "x.fa.provenance.json").read_text())["rows_per_call"] == 2
 
 
 @pytest.mark.parametrize(("at", "records"), [(2, 0), (5, 0), (8, 1), (13, 2)])

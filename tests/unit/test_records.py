@@ -34,7 +34,7 @@ def written_out(numbers, length):
 
 @pytest.mark.parametrize("length", [1, 60, 71])
 @pytest.mark.parametrize(
-    ("batch", "together", "ends"), [(1, None, [1, 1, 1]), (2, None, [1, 1, 1]), (3, 2, [2, 1]), (3, 3, [3])]
+    ("batch", "together", "ends"), [(1, None, [1, 1, 1]), (2, None, [1, 1, 1]), (3, 2, [2, 1]), (3, 3, [1, 2])]
 )
 def test_the_text_is_that_of_the_whole_rows(length, batch, together, ends):
     texts = list(recorder(length, together).records(range(2, 5), batch, lambda _: None))
@@ -50,6 +50,25 @@ def test_a_record_is_handed_on_as_it_grows_and_may_be_longer_than_memory():
     assert found[0].fasta == b">synthetic_1 seed=5 step=1 model=x\n"
     assert [len(text.fasta) for text in found[1:]] == [61] * 3
     assert b"".join(text.fasta for text in found) == written_out(range(1), 180)
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+def test_rows_are_always_read_with_the_same_others(blocks):
+    """Any stretch of numbers, cut into batches anyhow: the same calls, and the text of those that are wanted."""
+    makes = recorder(9, 3)
+    if not blocks:
+        makes = Recorder(MODEL, FirstHitting(MODEL.denoiser, rows_per_call=3), 5, 9)
+    reads, found = [], {}
+    hook = MODEL.denoiser.register_forward_pre_hook(lambda _, args: reads.append(len(args[0])))
+    for items in (range(9), range(2), range(1, 3), range(2, 7), range(8, 9)):
+        for batch in (1, 4):
+            texts = makes.records(items, batch, lambda _: None)
+            found[items, batch] = b"".join(text.fasta for text in texts).split(b">")[1:]
+    hook.remove()
+    assert set(reads) == {3}
+    for (items, _), records in found.items():
+        assert records == [found[range(9), 1][i] for i in items]
+    assert list(makes.records(range(4, 4), 1, lambda _: None)) == []
 
 
 def test_progress_counts_every_base():
