@@ -82,3 +82,57 @@ DESIGN_FAULTS = (
         DESIGN,
     ),
 )
+
+STRANDS = ("tests/truth/test_reverse_complement.py",)
+
+BACKBONE_FAULTS = (
+    Fault(
+        "the other strand's answer not turned round",
+        "dnadiff/models/rc.py",
+        "other.flip(1))[..., self.complement]",
+        "other)[..., self.complement]",
+        STRANDS,
+    ),
+    Fault(
+        "the other strand's letters not paired",
+        "dnadiff/models/rc.py",
+        "other.flip(1))[..., self.complement]",
+        "other.flip(1))",
+        STRANDS,
+    ),
+    Fault(
+        "the other strand read backwards without pairing",
+        "dnadiff/models/rc.py",
+        "self.complement[tokens.flip(1)]",
+        "tokens.flip(1)",
+        STRANDS,
+    ),
+    Fault(
+        "noise levels by token not turned round",
+        "dnadiff/models/rc.py",
+        "return sigma.flip(1) if sigma.ndim == 2 else sigma",
+        "return sigma",
+        STRANDS,
+    ),
+    Fault(
+        "pads of the other strand where they were",
+        "dnadiff/models/rc.py",
+        "torch.cat([valid, valid.flip(1)])",
+        "torch.cat([valid, valid])",
+        STRANDS,
+    ),
+    Fault(
+        "the same positions asked of both strands",
+        "dnadiff/models/rc.py",
+        "tokens.shape[1] - 1 - at",
+        "at",
+        STRANDS,
+    ),
+    Fault(
+        "features of the strands side by side",
+        "dnadiff/models/rc.py",
+        "return (own + other.flip(1)) / 2",
+        "return (own + other) / 2",
+        STRANDS,
+    ),
+)

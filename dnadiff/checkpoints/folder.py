@@ -41,6 +41,7 @@ from dnadiff.diffusion.score_objective import ScoreEntropy
 from dnadiff.diffusion.uniform_objective import UniformNELBO
 from dnadiff.errors import InputError, ResourceError, did_you_mean
 from dnadiff.models.dit import DiT
+from dnadiff.models.rc import ReverseComplement
 
 FORMAT = 1
 _AGAIN = "copy or download it again"
@@ -67,7 +68,8 @@ def build_denoiser(spec: Spec) -> Denoiser:
 
     Args:
         spec: ``backbone``, ``parameterization`` and ``process`` with the constructor arguments of what they name, and
-            ``time_conditioning``. ``objective`` says what the model is scored with, see ``build_objective``.
+            ``time_conditioning``. A backbone with ``rc``, the id that pairs with each id, answers for both strands.
+            ``objective`` says what the model is scored with, see ``build_objective``.
 
     Raises:
         InputError: Something is missing, unknown, or does not fit.
@@ -76,7 +78,7 @@ def build_denoiser(spec: Spec) -> Denoiser:
     process = _section(spec, "process")
     schedule = _made(SCHEDULES, _section(process, "schedule"), "process.schedule")
     process = _made(PROCESSES, {**process, "schedule": schedule, "mask_id": parameterization.mask_id}, "process")
-    backbone = _made(BACKBONES, _section(spec, "backbone"), "backbone")
+    backbone = _backbone(_section(spec, "backbone"), bos=bool(spec.get("bos", False)))
     if max(*parameterization.allowed, parameterization.mask_id) >= backbone.vocab_size:
         raise InputError(f"parameterization.allowed: ids must lie below backbone.vocab_size={backbone.vocab_size}")
     return Denoiser(backbone, parameterization, process, time_conditioning=bool(spec.get("time_conditioning", False)))
@@ -278,6 +280,16 @@ def _section(spec: Spec, name: str) -> Spec:
     if not isinstance(section, Mapping):
         raise InputError(f"{name}: found {section!r} in the spec; an object with a name would work")
     return section
+
+
+def _backbone(section: Spec, *, bos: bool) -> nn.Module:
+    backbone = _made(BACKBONES, {key: value for key, value in section.items() if key != "rc"}, "backbone")
+    if "rc" not in section:
+        return backbone
+    if bos:
+        raise InputError("bos=true: begins one strand and not the other; a model of both (backbone.rc) has none")
+    arguments = {"name": "rc", "backbone": backbone, "complement": section["rc"]}
+    return _made({"rc": ReverseComplement}, arguments, "backbone.rc")
 
 
 def _made(table: Mapping[str, Callable[..., Any]], section: Spec, where: str) -> Any:  # noqa: ANN401

@@ -17,6 +17,7 @@ from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.data.windows import WindowDataset
 from dnadiff.diffusion import AbsorbingProcess, CountSearch, Denoiser, NoiseSearch, Objective, PublishedSearch
 from dnadiff.errors import InputError, ResourceError
+from dnadiff.models.dit import DiT
 from dnadiff.random import Draws, key64
 from dnadiff.recipes.init_from import start_from
 from dnadiff.recipes.inputs import held_out_windows, training_windows
@@ -120,7 +121,7 @@ def plan(config: Config, store: Store, split: Split, *, begun: bool = False) -> 
     denoiser = build_denoiser(spec)
     if config.init_from and not begun:
         start_from(config.init_from, denoiser, spec)
-    denoiser.backbone.attention = _attention(config.attention)
+    _attend(denoiser, config.attention)
     sharded = _shards(config.train.parallel)
     if sharded:
         shard(denoiser)
@@ -153,6 +154,7 @@ def spec_of(config: Config) -> dict[str, Any]:
         "tokenizer": tokenizer.to_json(),
         "backbone": {"name": "dit", "vocab_size": tokenizer.vocab_size, **{k: getattr(model, k) for k in sizes},
             **({"n_classes": len(config.data.classes)} if config.data.classes else {}),
+            **({"rc": tokenizer.complement(np.arange(tokenizer.vocab_size)).tolist()} if model.rc else {}),
         },
         **({"classes": config.data.classes} if config.data.classes else {}),
         "parameterization": {
@@ -200,7 +202,7 @@ def _check_memory(config: Config) -> None:
         ResourceError: It needs more than there is.
     """
     model, optim, world = config.model, config.optim, ranks.world()
-    tokens = micro_batch(optim.batch_size, optim.accumulate, world) * model.length
+    tokens = micro_batch(optim.batch_size, optim.accumulate, world) * model.length * (2 if model.rc else 1)
     weights = 12 * model.hidden_size**2 * model.n_blocks
     needed = 4 * 4 * weights // world + 2 * tokens * model.hidden_size * model.n_blocks
     device = ranks.device()
@@ -230,12 +232,13 @@ def _search(config: Config, process: AbsorbingProcess, split: Split) -> NoiseSea
     return (CountSearch if config.estimator == "count" else PublishedSearch)(process, config.block_size)
 
 
-def _attention(wanted: str) -> str:
-    if wanted == "auto":
-        return "sdpa"
+def _attend(denoiser: Denoiser, wanted: str) -> None:
+    """Chooses the backend of attention, wherever the transformer is."""
     if wanted in ("flash", "flex") and not torch.cuda.is_available():
         raise InputError(f"attention={wanted}: trains on GPUs only and there is none; attention=sdpa works")
-    return wanted
+    for module in denoiser.modules():
+        if isinstance(module, DiT):
+            module.attention = "sdpa" if wanted == "auto" else wanted
 
 
 def _precision(wanted: str) -> str:
