@@ -40,12 +40,13 @@ from dnadiff.diffusion.schedule import SCHEDULES
 from dnadiff.diffusion.score_objective import ScoreEntropy
 from dnadiff.diffusion.uniform_objective import UniformNELBO
 from dnadiff.errors import InputError, ResourceError, did_you_mean
+from dnadiff.models.caduceus import Caduceus
 from dnadiff.models.dit import DiT
 from dnadiff.models.rc import ReverseComplement
 
 FORMAT = 1
 _AGAIN = "copy or download it again"
-BACKBONES: dict[str, Callable[..., nn.Module]] = {"dit": DiT}
+BACKBONES: dict[str, Callable[..., nn.Module]] = {"dit": DiT, "caduceus": Caduceus}
 PARAMETERIZATIONS = {"subs": Subs, "d3pm": D3PM, "sedd": Sedd, "next_token": NextToken}
 PROCESSES = {"absorbing": AbsorbingProcess, "uniform": UniformProcess}
 OBJECTIVES: dict[str, Callable[..., Objective]] = {

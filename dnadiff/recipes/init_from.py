@@ -9,7 +9,7 @@ from dnadiff.checkpoints.folder import load, read_spec
 from dnadiff.diffusion import Denoiser
 from dnadiff.errors import InputError
 
-NETWORK = ("hidden_size", "n_blocks", "n_heads", "cond_dim", "adaln", "stem", "rc")
+NETWORK = ("name", "hidden_size", "n_blocks", "n_heads", "cond_dim", "adaln", "stem", "rc")
 """What two models must agree on besides their tokens."""
 
 
@@ -34,12 +34,15 @@ def start_from(folder: str, denoiser: Denoiser, spec: Mapping[str, Any]) -> None
     for name in NETWORK:
         old, new = (_value(of["backbone"], name) for of in (theirs, spec))
         if old != new:
+            name = "backbone" if name == "name" else name
             raise InputError(f"{key}: has model.{name}={str(old).lower()} and not {str(new).lower()}; the same works")
     _copy(source, denoiser.backbone, "backbone." if "rc" in spec["backbone"] else "", key)
 
 
 def _value(backbone: Mapping[str, Any], name: str) -> object:
-    """A setting of a spec; of the tokens that pair with each other, only whether there are any."""
+    """A setting of a spec as far as it matters: of the tokens that pair with each other, whether there are any."""
+    if name == "cond_dim" and not backbone.get("adaln", True):
+        return 0
     return name in backbone if name == "rc" else backbone.get(name, 0)
 
 

@@ -17,6 +17,7 @@ from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.data.windows import WindowDataset
 from dnadiff.diffusion import AbsorbingProcess, CountSearch, Denoiser, NoiseSearch, Objective, PublishedSearch
 from dnadiff.errors import InputError, ResourceError
+from dnadiff.models.caduceus import Caduceus
 from dnadiff.models.dit import DiT
 from dnadiff.random import Draws, key64
 from dnadiff.recipes.init_from import start_from
@@ -30,6 +31,11 @@ from dnadiff.training.module import as_batch
 from dnadiff.training.sharding import is_sharded, shard
 from dnadiff.training.tracking import check_tracking
 from dnadiff.training.validation import HeldOut
+
+_SIZES = {
+    "dit": ("hidden_size", "n_blocks", "n_heads", "cond_dim", "dropout", "adaln", "stem"),
+    "caduceus": ("hidden_size", "n_blocks", "cond_dim", "adaln"),
+}
 
 
 @dataclass
@@ -121,7 +127,7 @@ def plan(config: Config, store: Store, split: Split, *, begun: bool = False) -> 
     denoiser = build_denoiser(spec)
     if config.init_from and not begun:
         start_from(config.init_from, denoiser, spec)
-    _attend(denoiser, config.attention)
+    _implement(denoiser, config)
     sharded = _shards(config.train.parallel)
     if sharded:
         shard(denoiser)
@@ -144,7 +150,7 @@ def plan(config: Config, store: Store, split: Split, *, begun: bool = False) -> 
 def spec_of(config: Config) -> dict[str, Any]:
     """The spec of the model a configuration describes."""
     tokenizer, model, method = NucleotideTokenizer(), config.model, method_of(config)
-    sizes = ("hidden_size", "n_blocks", "n_heads", "cond_dim", "dropout", "adaln", "stem")
+    sizes = _SIZES[model.backbone]
     return {
         "format": 1,
         "algo": config.algo.name,
@@ -152,7 +158,8 @@ def spec_of(config: Config) -> dict[str, Any]:
         "bos": config.data.bos,
         "time_conditioning": config.time_conditioning,
         "tokenizer": tokenizer.to_json(),
-        "backbone": {"name": "dit", "vocab_size": tokenizer.vocab_size, **{k: getattr(model, k) for k in sizes},
+        "backbone": {
+            "name": model.backbone, "vocab_size": tokenizer.vocab_size, **{key: getattr(model, key) for key in sizes},
             **({"n_classes": len(config.data.classes)} if config.data.classes else {}),
             **({"rc": tokenizer.complement(np.arange(tokenizer.vocab_size)).tolist()} if model.rc else {}),
         },
@@ -203,7 +210,7 @@ def _check_memory(config: Config) -> None:
     """
     model, optim, world = config.model, config.optim, ranks.world()
     tokens = micro_batch(optim.batch_size, optim.accumulate, world) * model.length * (2 if model.rc else 1)
-    weights = 12 * model.hidden_size**2 * model.n_blocks
+    weights = (12 if model.backbone == "dit" else 6) * model.hidden_size**2 * model.n_blocks
     needed = 4 * 4 * weights // world + 2 * tokens * model.hidden_size * model.n_blocks
     device = ranks.device()
     there = torch.cuda.get_device_properties(device).total_memory if device != "cpu" else _installed()
@@ -232,13 +239,18 @@ def _search(config: Config, process: AbsorbingProcess, split: Split) -> NoiseSea
     return (CountSearch if config.estimator == "count" else PublishedSearch)(process, config.block_size)
 
 
-def _attend(denoiser: Denoiser, wanted: str) -> None:
-    """Chooses the backend of attention, wherever the transformer is."""
+def _implement(denoiser: Denoiser, config: Config) -> None:
+    """Chooses the implementation of attention or of the scan, wherever the network is."""
+    wanted = config.attention
     if wanted in ("flash", "flex") and not torch.cuda.is_available():
         raise InputError(f"attention={wanted}: trains on GPUs only and there is none; attention=sdpa works")
+    if config.scan == "mamba_ssm" and not torch.cuda.is_available():
+        raise InputError("scan=mamba_ssm: runs on GPUs only and there is none; scan=torch works")
     for module in denoiser.modules():
         if isinstance(module, DiT):
             module.attention = "sdpa" if wanted == "auto" else wanted
+        elif isinstance(module, Caduceus):
+            module.scan = "torch" if config.scan == "auto" else config.scan
 
 
 def _precision(wanted: str) -> str:

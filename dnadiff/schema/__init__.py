@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 
 from dnadiff.schema.algo import ALGOS, ESTIMATORS, AlgoConfig, check_algo, check_blocks, chosen_estimator
 from dnadiff.schema.checks import choice, number, require
-from dnadiff.schema.model import ModelConfig
+from dnadiff.schema.model import BACKBONES, ModelConfig
 from dnadiff.schema.noise import NOISES, NoiseConfig
 
 PRECISIONS = ("auto", "fp32", "bf16")
 COMPILES = ("auto", "true", "false")
 LOGGERS = ("tensorboard", "wandb")
 ATTENTIONS = ("auto", "sdpa", "flex", "flash")
+SCANS = ("auto", "torch", "mamba_ssm")
 TASKS = ("dna",)
 SPLITS = ("auto", "contig", "blocks", "bed")
 WINDOWS = ("random", "tiling")
@@ -27,9 +28,9 @@ PARALLELS = ("ddp", "fsdp")
 LR_SCHEDULES = ("constant", "cosine")
 
 __all__ = [
-    "ALGOS", "ATTENTIONS", "COMPILES", "ESTIMATORS", "LOGGERS", "LR_SCHEDULES", "NOISES", "N_POLICIES", "OPTIMIZERS",
-    "PARALLELS", "PRECISIONS", "SPLITS", "TASKS", "WINDOWS", "AlgoConfig", "Config", "DataConfig", "ModelConfig",
-    "NoiseConfig", "OptimConfig", "TaskConfig", "TrainConfig", "WandbConfig",
+    "ALGOS", "ATTENTIONS", "BACKBONES", "COMPILES", "ESTIMATORS", "LOGGERS", "LR_SCHEDULES", "NOISES", "N_POLICIES",
+    "OPTIMIZERS", "PARALLELS", "PRECISIONS", "SCANS", "SPLITS", "TASKS", "WINDOWS", "AlgoConfig", "Config",
+    "DataConfig", "ModelConfig", "NoiseConfig", "OptimConfig", "TaskConfig", "TrainConfig", "WandbConfig",
 ]  # fmt: skip
 
 
@@ -240,7 +241,9 @@ class Config:
         time_conditioning: Tell the network the noise level.
         precision: Training precision; ``auto`` is bf16 where the processor computes it faster, else fp32.
         compile: Compile the training step; ``auto`` does if a compiler is there.
-        attention: The implementation of attention.
+        attention: The implementation of attention, of model.backbone=dit.
+        scan: The implementation of the recurrence of model.backbone=caduceus; ``auto`` is ``torch``, and ``mamba_ssm``
+            takes the kernels of that package on a GPU.
         init_from: Run or model folder whose weights the training begins with; None begins with random ones.
         logger: What shows the training beside ``log.csv``: ``tensorboard``, or ``wandb`` for that and Weights & Biases.
         task: What the tokens are.
@@ -260,6 +263,7 @@ class Config:
     precision: str = "auto"
     compile: str = "auto"
     attention: str = "auto"
+    scan: str = "auto"
     init_from: str | None = None
     logger: str = "tensorboard"
     task: TaskConfig = field(default_factory=TaskConfig)
@@ -276,6 +280,10 @@ class Config:
         choice("precision", self.precision, PRECISIONS)
         choice("compile", self.compile, COMPILES)
         choice("attention", self.attention, ATTENTIONS)
+        choice("scan", self.scan, SCANS)
+        for key, owner in (("attention", "dit"), ("scan", "caduceus")):
+            found = f"{key}={getattr(self, key)}: belongs to model.backbone={owner}; leave it out"
+            require(getattr(self, key) == "auto" or self.model.backbone == owner, found)
         choice("logger", self.logger, LOGGERS)
         unused = self.logger == "wandb" or self.wandb == WandbConfig()
         require(unused, f"logger={self.logger}: has no use for wandb.*; add logger=wandb or leave them out")

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from dnadiff import schema
+from dnadiff.checkpoints.folder import BACKBONES
 from dnadiff.data.tokenizers import TOKENIZERS
 from dnadiff.diffusion.schedule import SCHEDULES
 from dnadiff.models.attention import BACKENDS
+from dnadiff.models.scan import SCANS
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = sorted((ROOT / "dnadiff").rglob("*.py"))
@@ -77,7 +79,7 @@ OUTSIDE = {  # layer -> the packages it may import besides the standard library;
     "schema": set(),
     "config": {"hydra", "omegaconf"},
     "upstream_keys": set(),
-    "models": {"torch", "einops", "flash_attn"},
+    "models": {"torch", "einops", "flash_attn", "mamba_ssm"},
     "diffusion": {"torch", "einops"},
     "data": {"torch", "numpy", "pyfaidx", "Bio", "tokenizers", "pyarrow", "datasets"},
     "checkpoints": {"torch", "numpy", "safetensors", "transformers", "huggingface_hub"},
@@ -91,6 +93,7 @@ OUTSIDE = {  # layer -> the packages it may import besides the standard library;
 }
 ONLY_IN_FUNCTIONS = {
     "flash_attn",
+    "mamba_ssm",
     "transformers",
     "wandb",
     "huggingface_hub",
@@ -258,6 +261,8 @@ def test_the_project_speaks_of_itself_alone():
 def test_the_schema_names_what_the_tables_hold():
     assert set(schema.NOISES) == set(SCHEDULES)
     assert set(schema.ATTENTIONS) == {"auto", *BACKENDS}
+    assert set(schema.SCANS) == {"auto", *SCANS}
+    assert set(schema.BACKBONES) == set(BACKBONES)
     assert "nucleotide" in TOKENIZERS
 
 
