@@ -84,6 +84,8 @@ DESIGN_FAULTS = (
 )
 
 STRANDS = ("tests/truth/test_reverse_complement.py",)
+SCAN = ("tests/truth/test_scan.py",)
+CADUCEUS = ("tests/truth/test_caduceus.py",)
 
 BACKBONE_FAULTS = (
     Fault(
@@ -134,5 +136,110 @@ BACKBONE_FAULTS = (
         "return (own + other.flip(1)) / 2",
         "return (own + other) / 2",
         STRANDS,
+    ),
+    Fault(
+        "a state forgotten between chunks",
+        "dnadiff/models/scan.py",
+        "h = states[-1].clone()",
+        "h = torch.zeros_like(h)",
+        SCAN,
+    ),
+    Fault(
+        "a gradient not passed on between chunks",
+        "dnadiff/models/scan.py",
+        "carry = decay[0] * g[0]",
+        "carry = torch.zeros_like(carry)",
+        SCAN,
+    ),
+    Fault(
+        "a gradient passed on by the wrong factor",
+        "dnadiff/models/scan.py",
+        "g[t].addcmul_(decay[t + 1], g[t + 1])",
+        "g[t].addcmul_(decay[t], g[t + 1])",
+        SCAN,
+    ),
+    Fault(
+        "the first state of a chunk left out of the rates' gradient",
+        "dnadiff/models/scan.py",
+        "exponent[0] *= h",
+        "exponent[0] *= 0",
+        SCAN,
+    ),
+    Fault(
+        "half of the step sizes' gradient",
+        "dnadiff/models/scan.py",
+        "d_step + d_inflow * entered",
+        "d_step",
+        SCAN,
+    ),
+    Fault(
+        "products of the scan in bfloat16",
+        "dnadiff/models/scan.py",
+        "torch.autocast(x.device.type, enabled=False)",
+        "torch.autocast(x.device.type, dtype=torch.bfloat16)",
+        SCAN,
+    ),
+    Fault(
+        "the backward direction not turned round",
+        "dnadiff/models/caduceus.py",
+        "y[:, :, 1].flip(1)",
+        "y[:, :, 1]",
+        CADUCEUS,
+    ),
+    Fault(
+        "a convolution that sees ahead",
+        "dnadiff/models/caduceus.py",
+        "[..., : u.shape[1]]",
+        "[..., 1 : 1 + u.shape[1]]",
+        CADUCEUS,
+    ),
+    Fault(
+        "the directly passed input left out",
+        "dnadiff/models/caduceus.py",
+        " + torch.stack([self.mamba_fwd.D, self.mamba_rev.D]) * inputs",
+        "",
+        CADUCEUS,
+    ),
+    Fault(
+        "pads that enter the state",
+        "dnadiff/models/caduceus.py",
+        "step if valid is None else step * valid",
+        "step",
+        CADUCEUS,
+    ),
+    Fault(
+        "pads that enter the convolution",
+        "dnadiff/models/caduceus.py",
+        "u if valid is None else u * valid",
+        "u",
+        CADUCEUS,
+    ),
+    Fault(
+        "pads of the other direction where they were",
+        "dnadiff/models/caduceus.py",
+        "None if valid is None else valid.flip(1)",
+        "valid",
+        CADUCEUS,
+    ),
+    Fault(
+        "rates of decay that decay",
+        "dnadiff/training/optim.py",
+        '_TABLES = "A_log"',
+        '_TABLES = "none"',
+        ("tests/end_to_end/test_caduceus.py::test_rates_of_decay_are_no_matrices",),
+    ),
+    Fault(
+        "padding rows of the vocabulary kept",
+        "dnadiff/checkpoints/upstream_caduceus.py",
+        "value[:size].contiguous() if name in cut else value",
+        "value",
+        ("tests/unit/test_convert_caduceus.py",),
+    ),
+    Fault(
+        "shared weights that differ",
+        "dnadiff/checkpoints/upstream_caduceus.py",
+        "not bool((first == value).all())",
+        "False",
+        ("tests/unit/test_convert_caduceus.py",),
     ),
 )
