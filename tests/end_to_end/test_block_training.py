@@ -196,3 +196,12 @@ def test_settings_that_contradict_each_other(overrides, line):
 def test_settings_of_blocks_alone(key):
     with pytest.raises(InputError, match="belongs to algo=bd3lm; leave it out of algo=mdlm"):
         compose([key])
+
+
+@pytest.mark.parametrize("name", ["bd3lm_base", "bd3lm_tune", "blocks_cpu"])
+def test_the_experiments_train(genome, tmp_path, name):
+    """Two steps of each at a reduced size; everything else is as the preset says."""
+    small = {"optim__lr": 3e-4, "optim__lr_min": 0, "train__steps": 2, "train__val_every": 2}
+    folder = run(genome, tmp_path / "run", experiment=name, block_size=8, data__split="blocks", **small)
+    assert read_spec(folder)["objective"]["block_size"] == 8
+    assert [bool(low) for _, low, _ in clips(folder)] == [True]
