@@ -20,6 +20,7 @@ from dnadiff.diffusion import (
     Truncation,
     of_class,
 )
+from dnadiff.diffusion.stopping import EndToken, LowComplexity, Stop
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.recipes.model import Model
 
@@ -46,6 +47,9 @@ class Walk:
         label: Class to generate, for models trained with classes; None is all of them together.
         guidance: Strength of classifier-free guidance towards the class, at least 0; None does not guide.
         rows_per_call: Sequences the network reads together, as of ``Sampler``.
+        stop_at_end: End a sequence at the first [SEP], for models of blocks trained with it.
+        min_complexity: End a sequence whose last 256 bases fall below this share of the greatest entropy, as of
+            ``LowComplexity``, for models of blocks; None does not.
     """
 
     sampler: str | None = None
@@ -64,6 +68,8 @@ class Walk:
     label: str | None = None
     guidance: float | None = None
     rows_per_call: int | None = None
+    stop_at_end: bool = False
+    min_complexity: float | None = None
 
     def given(self, *names: str) -> dict[str, object]:
         """Those of some settings that are not None."""
@@ -208,10 +214,25 @@ def sampler_for(model: Model, walk: Walk, length: int) -> Sampler:
         raise InputError(f"--block-size {size}: the model read {read} tokens at a time; 1 to {read} would work")
     if walk.stride is not None:
         raise InputError(f"--stride {walk.stride}: a model of blocks goes on block by block; leave it out")
-    steps = sampler_of(model.denoiser, replace(walk, block_size=None), size)
+    stop = _stops(model, walk)
+    steps = sampler_of(model.denoiser, replace(walk, block_size=None, stop_at_end=False, min_complexity=None), size)
     if not isinstance(steps, Revealing):
         raise InputError(f"--sampler {walk.sampler}: walks whole sequences; first_hitting or ancestral walk blocks")
-    return BlockSampler(steps, size, window=read // size * size)
+    return BlockSampler(steps, size, window=read // size * size, stop=stop, fill=model.tokenizer.pad_id)
+
+
+def _stops(model: Model, walk: Walk) -> list[Stop]:
+    """The rules that end a sequence before its length."""
+    tokenizer, share, rules = model.tokenizer, walk.min_complexity, []
+    if walk.stop_at_end:
+        if tokenizer.sep_id not in model.denoiser.parameterization.allowed:
+            raise InputError("--stop-at-end: the model was trained without [SEP] and never draws one; leave it out")
+        rules.append(EndToken(tokenizer.sep_id))
+    if share is not None:
+        if not 0 < share < 1:
+            raise InputError(f"--min-complexity {share:g}: needs a number between 0 and 1")
+        rules.append(LowComplexity(tokenizer.base_ids, share=share))
+    return rules
 
 
 def sampler_of(denoiser: Denoiser, walk: Walk, length: int, *, window: int | None = None, lead: int = 0) -> Sampler:
@@ -229,6 +250,9 @@ def sampler_of(denoiser: Denoiser, walk: Walk, length: int, *, window: int | Non
     """
     if walk.block_size is not None:
         raise InputError(f"--block-size {walk.block_size}: whole sequences are walked here; leave it out")
+    if walk.stop_at_end or walk.min_complexity is not None:
+        flag = "--stop-at-end" if walk.stop_at_end else f"--min-complexity {walk.min_complexity:g}"
+        raise InputError(f"{flag}: only models of blocks (algo=bd3lm) end sequences early; leave it out")
     if walk.rows_per_call is not None and walk.rows_per_call < 1:
         raise InputError(f"--rows-per-call {walk.rows_per_call}: needs 1 or more")
     walk = settled(walk, denoiser)
