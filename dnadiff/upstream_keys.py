@@ -29,6 +29,7 @@ SAME = {
     "time_conditioning": "time_conditioning",
     "algo.time_conditioning": "time_conditioning",
     "training.importance_sampling": "algo.importance_sampling",
+    "training.from_pretrained": "init_from",
     "training.ema": "optim.ema",
     "noise.sigma_min": "noise.sigma_min",
     "noise.sigma_max": "noise.sigma_max",
@@ -61,6 +62,7 @@ RENAMED = {
                         "cosinesqr": "cosine_squared", "square": "square", "square_root": "square_root", "log": "log"}),
     "lr_scheduler": ("optim.schedule", {"constant_warmup": "constant", "cosine_decay_warmup": "cosine"}),
     "trainer.precision": ("precision", {"bf16": "bf16", "bf16-mixed": "bf16", "32": "fp32", "32-true": "fp32"}),
+    "algo.clip_search_widths": ("algo.clip_search", {"[0.5,0.6,0.7,0.8,0.9]": "true", "[]": "false"}),
     "model.attn_backend": ("attention", {"sdpa": "sdpa", "flex": "flex", "flash_attn": "flash"}),
 }  # fmt: skip
 """Keys with values of their own: dnadiff's key, and its value for each."""
@@ -80,8 +82,7 @@ LEFT_OUT: dict[str, tuple[tuple[str, ...], str]] = {
     "training.antithetic_sampling": (("true",), ""),
     "training.sampling_eps": (("1e-3", "0.001"), ""),
     "training.change_of_variables": (("false",), ""),
-    "training.from_pretrained": (("null",), ""),
-    "training.resample": (("false",), ""),
+    "training.resample": ((), "the number of masked bases is drawn itself, so it always lies in its range"),
     "training.eval_nll": ((), ""),
     "algo.T": ((), "the count estimator has no steps"),
     "algo.sampler": ((), ""),
@@ -116,9 +117,6 @@ REFUSED = {
     "backbone=dimamba": "there is no such backbone here; backbone=dit would work",
     "backbone=hf_dit": "a published model is not trained further here; backbone=dit would work",
     "model=tiny-dimamba": "there is no such backbone here; model=tiny would work",
-    "algo.clip_search_widths": "clips t, and the count estimator draws none; leave it out",
-    "training.from_pretrained": "training starts from random weights; training.from_pretrained=null would work",
-    "training.resample": "redraws clipped times, and the count estimator draws none; training.resample=False works",
     "training.change_of_variables": "is noise=log_uniform here; training.change_of_variables=False would work",
     "data": TEXT,
     "strategy=fsdp": "shards the model; strategy=ddp would work",
@@ -262,5 +260,9 @@ def _together(found: _Translation, repository: str) -> None:
     timed = any(key.partition(".")[0] == "noise" for key in ours) or ours.get("algo.importance_sampling") == "true"
     if timed and ours.get("algo", "mdlm") == "mdlm" and ours.get("algo.T", "0") == "0":
         ours.setdefault("estimator", "time")
+    if ours.get("init_from", "null") != "null":
+        found.notes.append(f"init_from={ours['init_from']}: is a folder that dna-diff convert or train wrote")
+    if ours.get("algo.clip_search") == "true":
+        found.notes.append("algo.clip_search=true: ranges of masked bases; add estimator=time for ranges of times")
     if any(key.startswith("wandb.") for key in ours):
         ours.setdefault("logger", "wandb")

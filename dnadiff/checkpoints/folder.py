@@ -28,7 +28,7 @@ from dnadiff.checkpoints.checks import Shapes, check_arguments, check_head, chec
 from dnadiff.data import atomic
 from dnadiff.data.plain_json import read_json
 from dnadiff.data.tokenizers import NucleotideTokenizer, Tokenizer, tokenizer_from_json
-from dnadiff.diffusion.block_objective import BlockNELBO
+from dnadiff.diffusion.block_objective import BlockNELBO, MixedBlockNELBO
 from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.discrete_objective import DiscreteNELBO
 from dnadiff.diffusion.masked_lm import MaskedLM
@@ -50,6 +50,7 @@ PROCESSES = {"absorbing": AbsorbingProcess, "uniform": UniformProcess}
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "masked_nelbo": MaskedNELBO,
     "block_nelbo": BlockNELBO,
+    "mixed_block_nelbo": MixedBlockNELBO,
     "discrete_nelbo": DiscreteNELBO,
     "score_entropy": ScoreEntropy,
     "uniform_nelbo": UniformNELBO,

@@ -4,7 +4,7 @@ A backbone reads corrupted tokens; a parameterization turns its logits into log 
 schedule says how tokens are corrupted; an objective is a bound on -log p(x_0); a sampler walks back from the prior.
 """
 
-from dnadiff.diffusion.block_objective import BlockNELBO
+from dnadiff.diffusion.block_objective import BlockNELBO, Clip, MixedBlockNELBO
 from dnadiff.diffusion.block_sampler import BlockSampler
 from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.discrete_objective import DiscreteNELBO
@@ -13,7 +13,7 @@ from dnadiff.diffusion.ideal import IdealDenoiser, IdealNextToken
 from dnadiff.diffusion.masked_lm import MaskedLM
 from dnadiff.diffusion.next_token_objective import NextTokenNLL
 from dnadiff.diffusion.next_token_sampler import Autoregressive
-from dnadiff.diffusion.noise_search import Clip
+from dnadiff.diffusion.noise_search import CountSearch, NoiseSearch, PublishedSearch
 from dnadiff.diffusion.objective import Batch, MaskedNELBO, Noised, Objective, TokenLoss
 from dnadiff.diffusion.parameterization import D3PM, NextToken, Parameterization, Sedd, Subs
 from dnadiff.diffusion.process import AbsorbingProcess, Process, UniformProcess
@@ -52,6 +52,7 @@ __all__ = [
     "Clip",
     "Cosine",
     "CosineSquared",
+    "CountSearch",
     "Denoiser",
     "DiscreteNELBO",
     "FirstHitting",
@@ -65,14 +66,17 @@ __all__ = [
     "Loop",
     "MaskedLM",
     "MaskedNELBO",
+    "MixedBlockNELBO",
     "NextToken",
     "NextTokenNLL",
     "NoiseSchedule",
+    "NoiseSearch",
     "Noised",
     "Objective",
     "Parameterization",
     "Posterior",
     "Process",
+    "PublishedSearch",
     "ReMDM",
     "Revealing",
     "Rule",

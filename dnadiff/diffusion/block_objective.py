@@ -22,22 +22,34 @@ u_j evenly spread over samples and pi_j a random order keyed by the sample, so t
 for training only, and ``noise_search`` says which part.
 """
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dnadiff.diffusion.denoiser import Denoiser
-from dnadiff.diffusion.noise_search import Clip
 from dnadiff.diffusion.objective import ESTIMATORS, Batch, Noised, Objective, TokenLoss
 from dnadiff.diffusion.process import AbsorbingProcess
 from dnadiff.diffusion.timesteps import smallest
 from dnadiff.errors import InputError
 from dnadiff.models.attention import BlockDiffusion
-from dnadiff.random import Draws
+from dnadiff.random import Draws, key64
 
 EPS = 1e-3  # smallest time of the time estimator, as published
+
+
+class Clip(NamedTuple):
+    """A range of noise levels, both ends included; in JSON a list of two numbers.
+
+    Attributes:
+        low: Least masked tokens of a block, or earliest time.
+        high: Most masked tokens, or latest time.
+    """
+
+    low: float
+    high: float
 
 
 class BlockNELBO(Objective):
@@ -50,10 +62,14 @@ class BlockNELBO(Objective):
         process: The corruption.
         block_size: Tokens of a block, 1 or more; the last block of a row may be shorter. L or more is one block.
         estimator: ``"count"`` or ``"time"``.
-        clip: Part of the range of k (whole numbers in 1..block_size) or of t (in (0, 1]) to train on; None: all of k,
-            or [0.001, 1]. A block with fewer than ``clip.low`` maskable tokens has all of them masked.
+        clip: Part of the range of k (whole numbers in 1..block_size) or of t (in (0, 1]) to train on, lowest and
+            highest; None: all of k, or [0.001, 1]. A block with fewer than ``clip.low`` maskable tokens has all of
+            them masked.
         published: Weights of the published code, for comparing numbers; only with ``"time"``: the factor high - low is
             left out, and every weight is 1 if low is above 0.5.
+
+    Attributes:
+        clip: What training may change on the way.
 
     Raises:
         InputError: Arguments out of range or that do not go together.
@@ -65,7 +81,7 @@ class BlockNELBO(Objective):
         block_size: int,
         estimator: Literal["count", "time"] = "count",
         *,
-        clip: Clip | None = None,
+        clip: Sequence[float] | None = None,
         published: bool = False,
     ) -> None:
         if estimator not in ESTIMATORS:
@@ -75,7 +91,7 @@ class BlockNELBO(Objective):
         self.pattern = BlockDiffusion(block_size)
         self.exact = block_size == 1 and estimator == "count"
         self.process, self.block_size, self.estimator, self.published = process, block_size, estimator, published
-        self.clip = clip or (Clip(1, block_size) if estimator == "count" else Clip(EPS, 1.0))
+        self.clip = Clip(*clip) if clip else Clip(1, block_size) if estimator == "count" else Clip(EPS, 1.0)
         _check(self.clip, estimator, block_size)
 
     def noise(self, batch: Batch, draws: Draws) -> Noised:
@@ -129,6 +145,40 @@ class BlockNELBO(Objective):
     def _per_token(self, value: Tensor, length: int) -> Tensor:
         """(B, n_blocks) made (B, L)."""
         return value.repeat_interleave(self.block_size, dim=1)[:, :length]
+
+
+class MixedBlockNELBO(Objective):
+    """One model for many block sizes: every optimiser step has blocks of one of them, drawn by its seed and number.
+
+    It trains and does not score: ``for_step`` gives the objective of a step.
+
+    Args:
+        process: The corruption.
+        block_sizes: Which, as likely as each other.
+        estimator: As of ``BlockNELBO``.
+
+    Raises:
+        InputError: Arguments out of range, or no block size.
+    """
+
+    def __init__(
+        self, process: AbsorbingProcess, block_sizes: Sequence[int], estimator: Literal["count", "time"] = "count"
+    ) -> None:
+        if not block_sizes:
+            raise InputError("block_sizes=[]: needs one or more")
+        self.each = [BlockNELBO(process, size, estimator) for size in block_sizes]
+
+    def for_step(self, seed: int, step: int) -> BlockNELBO:
+        """The bound for the blocks of a step."""
+        return self.each[key64("block size", seed, step) % len(self.each)]
+
+    def noise(self, batch: Batch, draws: Draws) -> Noised:
+        """As in the step 0 of a seed 0: what a measurement before training needs."""
+        return self.for_step(0, 0).noise(batch, draws)
+
+    def loss(self, denoiser: Denoiser, batch: Batch, noised: Noised) -> TokenLoss:
+        """Of ``noise``."""
+        return self.for_step(0, 0).loss(denoiser, batch, noised)
 
 
 def spread(draws: Draws, n_blocks: int) -> Tensor:

@@ -6,6 +6,8 @@ Models the Conditional Distributions of Clean Data, 2024, arXiv:2406.03736), so 
 0 throughout.
 """
 
+import abc
+
 import torch
 from torch import Tensor, nn
 
@@ -71,6 +73,10 @@ class Denoiser(nn.Module):
             xt = xt[:, at] if isinstance(at, slice) else xt.gather(1, at)
         return self.parameterization(logits, xt)
 
+    def with_backbone(self, backbone: nn.Module) -> "Denoiser":
+        """The same denoiser around another backbone, such as a ``Wrapper`` of its own."""
+        return Denoiser(backbone, self.parameterization, self.process, time_conditioning=self.time_conditioning)
+
     def _sigma(self, xt: Tensor, t: Tensor | None) -> Tensor:
         """What the backbone reads of time, float32: zeros (B,) without conditioning, else sigma(t), shaped like t."""
         if not self.time_conditioning:
@@ -78,3 +84,24 @@ class Denoiser(nn.Module):
         if t is None:
             raise InputError("t=None: this denoiser is conditioned on time and needs t")
         return self.process.schedule.sigma(t).to(xt.device, torch.float32)
+
+
+class Wrapper(nn.Module, abc.ABC):
+    """A backbone around a backbone: it answers the same call, and samplers, objectives and caches know nothing of it.
+
+    Args:
+        backbone: The one within, whose weights it shares.
+    """
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    @property
+    def vocab_size(self) -> int:
+        """V of the backbone within."""
+        return self.backbone.vocab_size
+
+    @abc.abstractmethod
+    def forward(self, tokens: Tensor, sigma: Tensor, **options: object) -> Tensor:
+        """Logits (B, N, V), or (B, M, V) with ``at``; ``options`` as of the backbone."""

@@ -15,7 +15,7 @@ backbone around a backbone: parameterization, samplers and caches know nothing o
 import torch
 from torch import Tensor, nn
 
-from dnadiff.diffusion.denoiser import Denoiser
+from dnadiff.diffusion.denoiser import Denoiser, Wrapper
 from dnadiff.diffusion.parameterization import NextToken, Subs
 from dnadiff.errors import InputError
 from dnadiff.models.attention import Full, Pattern
@@ -41,15 +41,10 @@ def classifier_free(denoiser: Denoiser, gamma: float, n_classes: int) -> Denoise
     if not isinstance(denoiser.parameterization, Subs | NextToken):
         found = type(denoiser.parameterization).__name__
         raise InputError(f"guidance: found a denoiser with {found}; one with Subs or NextToken works")
-    return Denoiser(
-        GuidedBackbone(denoiser.backbone, gamma, n_classes),
-        denoiser.parameterization,
-        denoiser.process,
-        time_conditioning=denoiser.time_conditioning,
-    )
+    return denoiser.with_backbone(GuidedBackbone(denoiser.backbone, gamma, n_classes))
 
 
-class GuidedBackbone(nn.Module):
+class GuidedBackbone(Wrapper):
     """gamma * logits(label) + (1 - gamma) * logits(no label), both from one call with 2B rows.
 
     A cache given to it holds 2B rows, those with labels first.
@@ -61,13 +56,8 @@ class GuidedBackbone(nn.Module):
     """
 
     def __init__(self, backbone: nn.Module, gamma: float, none: int) -> None:
-        super().__init__()
-        self.backbone, self.gamma, self.none = backbone, gamma, none
-
-    @property
-    def vocab_size(self) -> int:
-        """V of the backbone within."""
-        return self.backbone.vocab_size
+        super().__init__(backbone)
+        self.gamma, self.none = gamma, none
 
     def forward(
         self,
@@ -78,7 +68,7 @@ class GuidedBackbone(nn.Module):
         valid: Tensor | None = None,
         labels: Tensor | None = None,
         cache: KVCache | None = None,
-        at: Tensor | None = None,
+        at: Tensor | slice | None = None,
     ) -> Tensor:
         """Logits (B, N, V), or (B, M, V) at the positions ``at``.
 
@@ -91,15 +81,15 @@ class GuidedBackbone(nn.Module):
             _twice(tokens),
             _twice(sigma),
             pattern=pattern,
-            valid=None if valid is None else _twice(valid),
+            valid=_twice(valid),
             labels=torch.cat([labels, torch.full_like(labels, self.none)]),
             cache=cache,
-            at=None if at is None else _twice(at),
+            at=_twice(at),
         ).chunk(2)
         return self.gamma * conditional + (1 - self.gamma) * free
 
 
-class OfClass(nn.Module):
+class OfClass(Wrapper):
     """A backbone that is told one class at every call, so that what calls it need not know of classes.
 
     Args:
@@ -108,16 +98,17 @@ class OfClass(nn.Module):
     """
 
     def __init__(self, backbone: nn.Module, label: int) -> None:
-        super().__init__()
-        self.backbone, self.label = backbone, label
+        super().__init__(backbone)
+        self.label = label
 
-    @property
-    def vocab_size(self) -> int:
-        """V of the backbone within."""
-        return self.backbone.vocab_size
+    def forward(self, tokens: Tensor, sigma: Tensor, *, labels: Tensor | None = None, **options: object) -> Tensor:
+        """Logits of the class; arguments as of the backbone, without labels.
 
-    def forward(self, tokens: Tensor, sigma: Tensor, *, labels: None = None, **options: object) -> Tensor:
-        """Logits of the class; arguments as of the backbone, without labels."""
+        Raises:
+            InputError: There are labels.
+        """
+        if labels is not None:
+            raise InputError("this denoiser is of one class already; leave labels out")
         own = torch.full((len(tokens),), self.label, device=tokens.device)
         return self.backbone(tokens, sigma, labels=own, **options)
 
@@ -135,12 +126,9 @@ def of_class(denoiser: Denoiser, label: int, n_classes: int, gamma: float | None
         InputError: As :func:`classifier_free`.
     """
     inner = denoiser if gamma is None else classifier_free(denoiser, gamma, n_classes)
-    return Denoiser(
-        OfClass(inner.backbone, label), inner.parameterization, inner.process,
-        time_conditioning=inner.time_conditioning,
-    )  # fmt: skip
+    return inner.with_backbone(OfClass(inner.backbone, label))
 
 
-def _twice(x: Tensor) -> Tensor:
-    """(2B, ...) from (B, ...)."""
-    return torch.cat([x, x])
+def _twice(x: Tensor | slice | None) -> Tensor | slice | None:
+    """(2B, ...) from (B, ...); what is the same of every row stays."""
+    return torch.cat([x, x]) if isinstance(x, Tensor) else x

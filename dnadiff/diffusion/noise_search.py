@@ -4,8 +4,8 @@ Block models train on a part of the noise levels, the part whose estimate of the
 2025, section 5.3). Evaluation always uses all levels.
 
 With the count estimator a level is k, the number of masked tokens of a block, and a part is a range of whole numbers.
-An ordinary validation pass draws k uniformly from 1..block_size, so it holds a sample of every range at once: keep the
-moments of the block NELBO for each k, and every range can be scored afterwards. The score is
+A pass over validation windows draws k uniformly from 1..block_size, so it holds a sample of every range at once: keep
+the moments of the block NELBO for each k, and every range can be scored afterwards. The score is
 
     Var / mean^2
 
@@ -16,27 +16,85 @@ The published search runs the time estimator once for each of up to 36 ranges of
 weights are 1 / t without the width of the range, so it compares quantities of different scale and drifts to high t.
 """
 
+import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from dnadiff.diffusion.objective import Noised, TokenLoss
+from dnadiff.diffusion.block_objective import BlockNELBO, Clip
+from dnadiff.diffusion.denoiser import Denoiser
+from dnadiff.diffusion.objective import Batch, Noised, TokenLoss
+from dnadiff.diffusion.process import AbsorbingProcess
 from dnadiff.errors import InputError
+from dnadiff.random import Draws
+
+_FEW = "noise search: found fewer than 2 whole blocks; more validation windows would work"
 
 
-@dataclass(frozen=True)
-class Clip:
-    """A range of noise levels, both ends included; plain numbers, so ``dataclasses.asdict`` is its JSON.
+class NoiseSearch(abc.ABC):
+    """Measures some batches and says which part to train on."""
 
-    Attributes:
-        low: Least masked tokens of a block, or earliest time.
-        high: Most masked tokens, or latest time.
+    @abc.abstractmethod
+    def measure(self, denoiser: Denoiser, batch: Batch, draws: Draws) -> Tensor:
+        """Figures of one batch, float64, to be summed over batches and processes."""
+
+    @abc.abstractmethod
+    def choose(self, total: Tensor) -> Clip:
+        """The part to train on, from the sum of what ``measure`` gave.
+
+        Raises:
+            InputError: There were fewer than two whole blocks.
+        """
+
+
+class CountSearch(NoiseSearch):
+    """The steadiest range of k, from one call of the network for each batch.
+
+    Args:
+        process: The corruption.
+        block_size: Tokens of a block.
     """
 
-    low: float
-    high: float
+    def __init__(self, process: AbsorbingProcess, block_size: int) -> None:
+        self.objective = BlockNELBO(process, block_size)
+
+    def measure(self, denoiser: Denoiser, batch: Batch, draws: Draws) -> Tensor:
+        """``Moments`` as one tensor, (3, block_size)."""
+        noised = self.objective.noise(batch, draws)
+        loss = self.objective.loss(denoiser, batch, noised)
+        found = moments(loss, noised, self.objective.block_size)
+        return torch.stack([found.number, found.total, found.square]).cpu()
+
+    def choose(self, total: Tensor) -> Clip:
+        """The range with the least Var / mean^2."""
+        return steadiest(Moments(*total))
+
+
+class PublishedSearch(NoiseSearch):
+    """The published search over ranges of t: one call of the network for each batch and candidate.
+
+    All candidates see the same uniforms. (The published code draws anew, and keeps the first 100 batches.)
+
+    Args:
+        process: The corruption.
+        block_size: Tokens of a block.
+    """
+
+    def __init__(self, process: AbsorbingProcess, block_size: int) -> None:
+        self.candidates, self.block_size = published_candidates(block_size), block_size
+        make = [BlockNELBO(process, block_size, "time", clip=clip, published=True) for clip in self.candidates]
+        self.objectives = make
+
+    def measure(self, denoiser: Denoiser, batch: Batch, draws: Draws) -> Tensor:
+        """Variance of the block NELBO under each candidate, (C,); NaN with fewer than two whole blocks."""
+        losses = (objective(denoiser, batch, draws) for objective in self.objectives)
+        return torch.stack([whole_blocks(loss, self.block_size)[1].var() for loss in losses]).cpu()
+
+    def choose(self, total: Tensor) -> Clip:
+        """The candidate with the least sum of variances."""
+        return published_choice(self.candidates, total)
 
 
 @dataclass(frozen=True)
@@ -66,13 +124,19 @@ def moments(loss: TokenLoss, noised: Noised, block_size: int) -> Moments:
         noised: The same batch.
         block_size: Tokens of a block.
     """
-    whole = loss.nll.shape[1] // block_size * block_size
-    nll, valid, weight = (x[:, :whole].unflatten(1, (-1, block_size)) for x in (loss.nll, loss.valid, noised.weight))
-    full = valid.all(-1)
-    k = (weight > 0).sum(-1)[full] - 1
-    value = nll.detach().double().mean(-1)[full]
+    full, value = whole_blocks(loss, block_size)
+    masked = noised.weight[:, : full.shape[1] * block_size].unflatten(1, (-1, block_size)) > 0
+    k = masked.sum(-1)[full] - 1
     zeros = value.new_zeros(block_size)
     return Moments(*(zeros.index_add(0, k, y) for y in (torch.ones_like(value), value, value.square())))
+
+
+def whole_blocks(loss: TokenLoss, block_size: int) -> tuple[Tensor, Tensor]:
+    """Which blocks have all their tokens to score, (B, n) bool, and the nats a token of those, (W,) float64."""
+    whole = loss.nll.shape[1] // block_size * block_size
+    nll, valid = (x[:, :whole].unflatten(1, (-1, block_size)) for x in (loss.nll, loss.valid))
+    full = valid.all(-1)
+    return full, nll.detach().double().mean(-1)[full]
 
 
 def ranges(block_size: int) -> Tensor:
@@ -104,7 +168,7 @@ def steadiest(found: Moments) -> Clip:
     candidates = ranges(len(found.number))
     score = scores(found, candidates)
     if not score.isfinite().any():
-        raise InputError("noise search: found fewer than 2 whole blocks; more validation windows would work")
+        raise InputError(_FEW)
     low, high = candidates[score.argmin()].tolist()
     return Clip(low, high)
 
@@ -119,11 +183,16 @@ def published_candidates(
     return [Clip(1e-3, 1.0), *(Clip(max(start, 1e-3), round(start + w, 9)) for start, w in starts)]
 
 
-def published_choice(candidates: Sequence[Clip], nelbos: Tensor) -> Clip:
+def published_choice(candidates: Sequence[Clip], variances: Tensor) -> Clip:
     """The range with the least sum over batches of the variance of block NELBOs.
 
     Args:
         candidates: C ranges of t.
-        nelbos: Mean loss of each block with the published weights, (C, batches, B, n_blocks).
+        variances: That sum for each, with the published weights, (C,).
+
+    Raises:
+        InputError: There were fewer than two blocks in a batch.
     """
-    return candidates[int(nelbos.double().flatten(2).var(-1).sum(-1).argmin())]
+    if not variances.isfinite().all():
+        raise InputError(_FEW)
+    return candidates[int(variances.argmin())]

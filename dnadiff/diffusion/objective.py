@@ -106,6 +106,10 @@ class Objective(abc.ABC):
     def loss(self, denoiser: Denoiser, batch: Batch, noised: Noised) -> TokenLoss:
         """Nats of every token from one call of the denoiser."""
 
+    def for_step(self, seed: int, step: int) -> "Objective":
+        """What the windows of an optimiser step are trained with: itself, unless steps differ."""
+        return self
+
     def __call__(self, denoiser: Denoiser, batch: Batch, draws: Draws) -> TokenLoss:
         """``loss`` of ``noise``."""
         return self.loss(denoiser, batch, self.noise(batch, draws))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from dnadiff.diffusion.denoiser import Denoiser
+from dnadiff.diffusion.denoiser import Denoiser, Wrapper
 from dnadiff.diffusion.parameterization import FLOOR
 from dnadiff.models.attention import Full, Pattern
 from dnadiff.models.cache import KVCache
@@ -24,12 +24,10 @@ Rule = Callable[[Tensor, Tensor], Tensor]
 
 def restricted(denoiser: Denoiser, rule: Rule) -> Denoiser:
     """The same denoiser, parameters shared, under a rule."""
-    backbone = RestrictedBackbone(denoiser.backbone, rule)
-    conditioned = denoiser.time_conditioning
-    return Denoiser(backbone, denoiser.parameterization, denoiser.process, time_conditioning=conditioned).eval()
+    return denoiser.with_backbone(RestrictedBackbone(denoiser.backbone, rule)).eval()
 
 
-class RestrictedBackbone(nn.Module):
+class RestrictedBackbone(Wrapper):
     """A backbone whose logits of forbidden tokens are ``FLOOR``.
 
     Args:
@@ -38,14 +36,8 @@ class RestrictedBackbone(nn.Module):
     """
 
     def __init__(self, backbone: nn.Module, rule: Rule) -> None:
-        super().__init__()
-        self.backbone = backbone
+        super().__init__(backbone)
         self.rule = rule
-
-    @property
-    def vocab_size(self) -> int:
-        """V of the backbone within."""
-        return self.backbone.vocab_size
 
     def forward(
         self,
@@ -56,10 +48,11 @@ class RestrictedBackbone(nn.Module):
         valid: Tensor | None = None,
         labels: Tensor | None = None,
         cache: KVCache | None = None,
-        at: Tensor | None = None,
+        at: Tensor | slice | None = None,
     ) -> Tensor:
-        """Logits (B, L, V), or (B, M, V) at the positions ``at`` (B, M); other arguments as of the backbone."""
+        """Logits (B, L, V), or (B, M, V) at the positions ``at``, (B, M) or a slice; others as of the backbone."""
         logits = self.backbone(tokens, sigma, pattern=pattern, valid=valid, labels=labels, cache=cache, at=at)
-        if at is None:
-            at = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape)
+        if not isinstance(at, Tensor):
+            everywhere = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape)
+            at = everywhere if at is None else everywhere[:, at]
         return logits.masked_fill(~self.rule(tokens, at).to(logits.device), FLOOR)

@@ -156,7 +156,7 @@ class DiT(nn.Module):
 
     def forward(
         self, tokens: Tensor, sigma: Tensor, *, pattern: Pattern = Full(), valid: Tensor | None = None,
-        labels: Tensor | None = None, cache: KVCache | None = None, at: Tensor | None = None,
+        labels: Tensor | None = None, cache: KVCache | None = None, at: Tensor | slice | None = None,
     ) -> Tensor:  # fmt: skip
         """Raw logits, (B, N, V), or (B, M, V) of the positions ``at``.
 

@@ -68,7 +68,10 @@ def training_in_words(config: Config) -> str:
     what = (
         "15 % of the bases" if algo.name == "mlm" else f"{algo.T} steps" if algo.T else f"{config.estimator} estimator"
     )
-    blocks = [f"blocks of {config.block_size}"] if config.block_size else []
+    sizes = ", ".join(map(str, algo.block_sizes or [config.block_size]))
+    blocks = [f"blocks of {sizes}"] if config.block_size else []
+    if algo.clip or algo.clip_search:
+        blocks += [f"noise levels {algo.clip[0]:g} to {algo.clip[1]:g}" if algo.clip else "noise levels searched"]
     return ", ".join([algo.name, *ablated, *blocks, what, conditioning])
 
 
@@ -88,7 +91,12 @@ def _mdlm(config: Config) -> Method:
 
 def _bd3lm(config: Config) -> Method:
     bound = {"name": "block_nelbo", "block_size": config.block_size, "estimator": config.estimator}
-    return Method({"name": "subs"}, {"name": "absorbing"}, bound)
+    training, algo = bound, config.algo
+    if algo.block_sizes:
+        training = {"name": "mixed_block_nelbo", "block_sizes": algo.block_sizes, "estimator": config.estimator}
+    elif algo.clip:
+        training = {**bound, "clip": algo.clip}
+    return Method({"name": "subs"}, {"name": "absorbing"}, training, bound)
 
 
 def _d3pm(config: Config) -> Method:

@@ -141,11 +141,14 @@ def begin(folder: Path, config: Config, store: Store, split: Split, argv: list[s
         InputError: The place cannot be written to.
         ResourceError: The disk is full.
     """
+    from dnadiff.checkpoints.folder import model_hash
     from dnadiff.checkpoints.provenance import provenance
 
     put(folder / CONFIG, to_json(config))
     if not (folder / PROVENANCE).exists():
-        put(folder / PROVENANCE, provenance(argv, config.seed, {str(config.data.path): store.source_sha256}))
+        inputs = {str(config.data.path): store.source_sha256}
+        base = {"init_from": model_hash(config.init_from)} if config.init_from else {}
+        put(folder / PROVENANCE, provenance(argv, config.seed, inputs) | base)
     if not (folder / SPLIT).exists():
         put(folder / SPLIT, split.to_json())
     if not (folder / BASELINE).exists():

@@ -135,7 +135,8 @@ def _planned(config: Config, begun: Path | None = None) -> "tuple[Plan, Store, S
     config = with_classes(config, store)
     from dnadiff.recipes.training_plan import plan  # torch is imported once the data are known to be good
 
-    return plan(config, store, split), store, split
+    trained = begun is not None and any((begun / "checkpoints").glob("step-*"))
+    return plan(config, store, split, begun=trained), store, split
 
 
 def _report(job: "Plan", store: Store, split: Split) -> str:

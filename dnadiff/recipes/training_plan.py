@@ -15,9 +15,10 @@ from dnadiff.data.genome import Store
 from dnadiff.data.splits import Split
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.data.windows import WindowDataset
-from dnadiff.diffusion import Denoiser, Objective
+from dnadiff.diffusion import AbsorbingProcess, CountSearch, Denoiser, NoiseSearch, Objective, PublishedSearch
 from dnadiff.errors import InputError, ResourceError
 from dnadiff.random import Draws, key64
+from dnadiff.recipes.init_from import start_from
 from dnadiff.recipes.inputs import held_out_windows, training_windows
 from dnadiff.recipes.methods import allowed_tokens, method_of, training_in_words
 from dnadiff.schema import Config
@@ -39,6 +40,7 @@ class Plan:
         denoiser: With its initial weights.
         objective: What it is trained with.
         scoring: What it is validated with, as ``evaluate`` will score it.
+        search: Chooses the noise levels it is trained on; None leaves them.
         train: Training windows.
         valid: Validation windows; None if the split has none.
         precision: ``fp32`` or ``bf16``.
@@ -52,6 +54,7 @@ class Plan:
     denoiser: Denoiser
     objective: Objective
     scoring: Objective
+    search: NoiseSearch | None
     train: WindowDataset
     valid: WindowDataset | None
     precision: str
@@ -63,7 +66,7 @@ class Plan:
         """What to validate on; None if the split holds nothing out."""
         optim, n = self.config.optim, self.config.train.val_windows
         size = micro_batch(optim.batch_size, optim.accumulate, ranks.world())
-        return self.valid and HeldOut(self.valid, n, size, self.config.seed, self.scoring)
+        return self.valid and HeldOut(self.valid, n, size, self.config.seed, self.scoring, self.search)
 
     def report(self) -> str:
         """Some lines for people."""
@@ -73,6 +76,7 @@ class Plan:
         return "\n".join([
             f"windows      {c.model.length:,} bp; {self.train.windows:,} for training, {valid} held out for validation",
             f"model        {n:,} parameters ({c.model.n_blocks} blocks of width {c.model.hidden_size})",
+            *([f"begins with  {c.init_from}"] if c.init_from else []),
             f"objective    {training_in_words(c)}",
             *([f"classes      {', '.join(c.data.classes)} ({c.data.label}=)"] if c.data.classes else []),
             f"step         {tokens:,} bases, {self.seconds:.2f} s in {self.precision}"
@@ -96,8 +100,14 @@ class Plan:
         return f"{' or '.join(named)}: about {seconds / 60:.1f} min, {epochs:.1f} times the training bases"
 
 
-def plan(config: Config, store: Store, split: Split) -> Plan:
+def plan(config: Config, store: Store, split: Split, *, begun: bool = False) -> Plan:
     """The parts of a run, built and tried on one micro-batch.
+
+    Args:
+        config: What to do.
+        store: The genome.
+        split: Its intervals.
+        begun: The weights will be those of a checkpoint, so ``config.init_from`` is not needed any more.
 
     Raises:
         InputError: A setting cannot be honoured here.
@@ -108,6 +118,8 @@ def plan(config: Config, store: Store, split: Split) -> Plan:
     torch.manual_seed(key64("init", config.seed) >> 1)
     spec = spec_of(config)
     denoiser = build_denoiser(spec)
+    if config.init_from and not begun:
+        start_from(config.init_from, denoiser, spec)
     denoiser.backbone.attention = _attention(config.attention)
     sharded = _shards(config.train.parallel)
     if sharded:
@@ -118,6 +130,7 @@ def plan(config: Config, store: Store, split: Split) -> Plan:
         denoiser=denoiser,
         objective=build_objective(method_of(config).training, denoiser.process),
         scoring=build_objective(spec["objective"], denoiser.process),
+        search=_search(config, denoiser.process, split),
         train=training_windows(config, store, split.train, config.seed),
         valid=held_out_windows(config, store, split.valid) if split.valid else None,
         precision=_precision(config.precision),
@@ -163,7 +176,7 @@ def _measure(job: Plan) -> None:
     for _ in range(2):
         start = time.perf_counter()
         with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=bf16):
-            loss = job.objective(denoiser, batch, Draws(0, np.arange(size)))
+            loss = job.objective.for_step(0, 0)(denoiser, batch, Draws(0, np.arange(size)))
         loss.mean.backward()
         value = float(loss.mean.detach())  # waits for the device
         seconds.append(time.perf_counter() - start)
@@ -207,6 +220,14 @@ def _installed() -> int:
 def _resident() -> int:
     """The most memory this process has used so far, bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _search(config: Config, process: AbsorbingProcess, split: Split) -> NoiseSearch | None:
+    if not config.algo.clip_search:
+        return None
+    if not split.valid:
+        raise InputError("algo.clip_search=true: measures validation windows and the split has none; leave it out")
+    return (CountSearch if config.estimator == "count" else PublishedSearch)(process, config.block_size)
 
 
 def _attention(wanted: str) -> str:

@@ -278,6 +278,7 @@ class Config:
         precision: Training precision; ``auto`` is bf16 where the processor computes it faster, else fp32.
         compile: Compile the training step; ``auto`` does if a compiler is there.
         attention: The implementation of attention.
+        init_from: Run or model folder whose weights the training begins with; None begins with random ones.
         logger: What shows the training beside ``log.csv``: ``tensorboard``, or ``wandb`` for that and Weights & Biases.
         task: What the tokens are.
         algo: How the model is trained.
@@ -296,6 +297,7 @@ class Config:
     precision: str = "auto"
     compile: str = "auto"
     attention: str = "auto"
+    init_from: str | None = None
     logger: str = "tensorboard"
     task: TaskConfig = field(default_factory=TaskConfig)
     algo: AlgoConfig = field(default_factory=AlgoConfig)
@@ -315,8 +317,8 @@ class Config:
         unused = self.logger == "wandb" or self.wandb == WandbConfig()
         require(unused, f"logger={self.logger}: has no use for wandb.*; add logger=wandb or leave them out")
         check_algo(self.algo, self.estimator, self.time_conditioning, bos=self.data.bos, stem=self.model.stem)
-        check_blocks(self.algo, self.block_size, self.model.length)
         self.estimator = chosen_estimator(self.algo, self.estimator)
+        check_blocks(self.algo, self.block_size, self.estimator, self.model.length)
         infinite = self.time_conditioning and self.noise.endless
         require(not infinite, "noise.eps=0: leaves infinite noise at t=1, which the network would be told; give 1e-3")
         adaln = self.model.adaln or not self.time_conditioning

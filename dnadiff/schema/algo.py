@@ -1,6 +1,6 @@
 """The section of a configuration that names the method, and what each method can and cannot be combined with."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from dnadiff.schema.checks import choice, number, require
 
@@ -13,6 +13,9 @@ _OWNERS = {  # key -> the methods that have a use for it
     "zero_mask": ("mdlm",),
     "subs_masking": ("d3pm",),
     "importance_sampling": ("mdlm",),
+    "block_sizes": ("bd3lm",),
+    "clip": ("bd3lm",),
+    "clip_search": ("bd3lm",),
 }
 
 
@@ -32,6 +35,11 @@ class AlgoConfig:
         subs_masking: Give the mask no probability, as upstream's switch (d3pm).
         importance_sampling: Draw times so that every mask rate is as likely on a logarithmic scale (mdlm,
             estimator=time).
+        block_sizes: Train every step on blocks of one of these sizes, so that one model goes with all of them; empty:
+            of ``block_size``, which is also what the model is scored and sampled with (bd3lm).
+        clip: Lowest and highest noise level to train on, as numbers of masked bases of a block (estimator=count) or as
+            times (estimator=time); empty: all (bd3lm).
+        clip_search: Choose ``clip`` anew at every validation, by how much the loss of a block varies (bd3lm).
     """
 
     name: str = "mdlm"
@@ -40,14 +48,17 @@ class AlgoConfig:
     zero_mask: bool = True
     subs_masking: bool = False
     importance_sampling: bool = False
+    block_sizes: list[int] = field(default_factory=list)
+    clip: list[float] = field(default_factory=list)
+    clip_search: bool = False
 
     def __post_init__(self) -> None:
         choice("algo.name", self.name, ALGOS)
         number("algo.T", self.T, 0)
-        defaults = {field.name: field.default for field in fields(self)}
+        defaults = {of.name: of.default for of in fields(self)}
         for key, owners in _OWNERS.items():
             value = getattr(self, key)
-            ours = self.name in owners or value == defaults[key]
+            ours = self.name in owners or value in (defaults[key], [])
             shown = str(value).lower() if isinstance(value, bool) else value
             require(
                 ours, f"algo.{key}={shown}: belongs to algo={' or '.join(owners)}; leave it out of algo={self.name}"
@@ -57,8 +68,8 @@ class AlgoConfig:
         require(not (self.importance_sampling and self.T), steps)
 
 
-def check_blocks(algo: AlgoConfig, block_size: int | None, length: int) -> None:
-    """Nothing if the block size fits the method and the window.
+def check_blocks(algo: AlgoConfig, block_size: int | None, estimator: str, length: int) -> None:
+    """Nothing if the block size fits the method and the window, and the rest of the section fits the block size.
 
     Raises:
         InputError: It does not, with the reason.
@@ -69,6 +80,30 @@ def check_blocks(algo: AlgoConfig, block_size: int | None, length: int) -> None:
         return
     require(block_size is not None, "block_size=null: algo=bd3lm predicts blocks; block_size=16 would work")
     number("block_size", block_size, 1, length)
+    for size in algo.block_sizes:
+        number("algo.block_sizes", size, 1, length)
+    many = f"algo.block_sizes={algo.block_sizes}"
+    has = not algo.block_sizes or block_size in algo.block_sizes
+    require(has, f"{many}: lacks block_size={block_size}, which the model is scored with; add it")
+    searched, clipped = algo.clip_search, bool(algo.clip)
+    one = not (algo.block_sizes and (searched or clipped))
+    require(
+        one, f"{many}: needs all noise levels, whose best part differs by size; leave algo.clip and clip_search out"
+    )
+    require(not (searched and clipped), "algo.clip_search=true: chooses algo.clip itself; leave one out")
+    if clipped:
+        _check_clip(algo.clip, block_size, estimator)
+
+
+def _check_clip(clip: list[float], block_size: int, estimator: str) -> None:
+    ordered = len(clip) == 2 and clip[0] <= clip[1]
+    require(ordered, f"algo.clip={clip}: give the lowest and the highest noise level, such as [1,{block_size}]")
+    if estimator == "time":
+        times = 0 < clip[0] and clip[1] <= 1
+        require(times, f"algo.clip={clip}: give times above 0, at most 1")
+    else:
+        whole = all(level == int(level) for level in clip) and 1 <= clip[0] and clip[1] <= block_size
+        require(whole, f"algo.clip={clip}: give whole numbers of masked bases from 1 to {block_size}")
 
 
 def check_algo(algo: AlgoConfig, estimator: str, time_conditioning: bool, *, bos: bool, stem: int) -> None:

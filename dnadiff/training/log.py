@@ -9,6 +9,7 @@ TensorBoard shows the same, and Weights & Biases if asked.
     train_bits_per_base   mean over the steps since the last line that has one; repeats weigh 1
     empty_windows         training windows without a token to score among them
     valid_bits_per_base, valid_standard_error   held-out windows under the averaged weights
+    clip_low, clip_high   noise levels that blocks are trained on from here on: masked bases of a block, or times
 
 The file only grows. A checkpoint notes how long it was, and a resumed run cuts it back to that length, so that the log
 of an interrupted run is the one that it would have had, but for the seconds.
@@ -29,6 +30,7 @@ from dnadiff.training.tracking import Tracker
 COLUMNS = {
     "step": "d", "samples": "d", "tokens": "d", "seconds": ".1f", "lr": ".3e", "grad_norm": ".4f",
     "train_bits_per_base": ".5f", "empty_windows": "d", "valid_bits_per_base": ".5f", "valid_standard_error": ".5f",
+    "clip_low": "g", "clip_high": "g",
 }  # fmt: skip
 
 

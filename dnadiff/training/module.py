@@ -14,7 +14,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from dnadiff.diffusion import Batch, Denoiser, Objective
+from dnadiff.diffusion import Batch, BlockNELBO, Clip, Denoiser, Objective
 from dnadiff.random import Draws, key64
 from dnadiff.training import ranks
 from dnadiff.training.ema import EMA
@@ -75,6 +75,15 @@ class DiffusionModule(pl.LightningModule):
         """Learning rate of the step that comes next."""
         return self._optimizer["lr"] * rate_at(self.step, **self._schedule)
 
+    @property
+    def clip(self) -> Clip | None:
+        """The noise levels that a model of blocks is trained on; None for other models."""
+        return self.objective.clip if isinstance(self.objective, BlockNELBO) else None
+
+    @clip.setter
+    def clip(self, clip: Clip) -> None:
+        self.objective.clip = clip
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of one micro-batch."""
         if self.micro == 0:
@@ -82,7 +91,8 @@ class DiffusionModule(pl.LightningModule):
         torch.manual_seed(key64("dropout", self.seed, self.step, ranks.rank(), self.micro) >> 1)
         self.micro += 1
         draws = Draws(self.seed, batch["item_ids"].cpu().numpy())
-        loss = self.objective(self._call, self._partly_labelled(as_batch(batch), draws), draws)
+        objective = self.objective.for_step(self.seed, self.step)
+        loss = objective(self._call, self._partly_labelled(as_batch(batch), draws), draws)
         rows = torch.where(loss.valid, loss.nll.detach(), 0.0).double().sum(-1)
         counts = loss.valid.sum(-1)
         self.tally.nats += float(rows.sum())
@@ -114,6 +124,7 @@ class DiffusionModule(pl.LightningModule):
         """All that the next step depends on besides the configuration and the genome."""
         return {
             "step": self.step,
+            "clip": list(self.clip or ()),
             "denoiser": self.denoiser.state_dict(),
             "ema": self.ema.state_dict(),
             "optimizer": optimizer.state_dict(),
@@ -122,6 +133,8 @@ class DiffusionModule(pl.LightningModule):
     def restore(self, state: dict[str, Any]) -> None:
         """Takes over what ``state`` gave, except for the optimiser's part, which Lightning has yet to make."""
         self.step = int(state["step"])
+        if state["clip"]:
+            self.clip = Clip(*map(float, state["clip"]))
         own = self.denoiser.state_dict()
         given = {name: spread(value, own.get(name, value)) for name, value in state["denoiser"].items()}
         self.denoiser.load_state_dict(given)

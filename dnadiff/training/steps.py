@@ -159,6 +159,8 @@ class Steps(pl.Callback):
         self.held_out_scores = None
         if self.held_out and (last or module.step % self.pace.validate == 0):
             self.held_out_scores = self.held_out.score(module)
+        if self.held_out and module.step % self.pace.validate == 0 and (clip := self.held_out.clip(module)):
+            module.clip = clip
         self._report(trainer, module)
         leaving = last or self.code is not None
         if leaving or module.step % self.pace.checkpoint == 0:
@@ -184,6 +186,8 @@ class Steps(pl.Callback):
             self._running = Running()
         if scores:
             values |= {"valid_bits_per_base": scores.bits_per_base, "valid_standard_error": scores.standard_error}
+        if scores and module.clip:
+            values |= {"clip_low": module.clip.low, "clip_high": module.clip.high}
         if values and self.journal:
             counters = {"step": step, "samples": step * self.windows, "tokens": step * self.tokens}
             self.journal.write(counters | {"seconds": self.clock.seconds} | values)

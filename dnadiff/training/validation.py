@@ -1,12 +1,17 @@
 """Bits per base of held-out windows during training, as ``dna-diff evaluate`` would score them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
+import torch
 
 from dnadiff.data.windows import WindowDataset
-from dnadiff.diffusion import Objective
+from dnadiff.diffusion import Clip, Denoiser, NoiseSearch, Objective
 from dnadiff.evaluation.likelihood import Scores, joined, score
+from dnadiff.random import Draws, key64
 from dnadiff.training import ranks
-from dnadiff.training.module import DiffusionModule
+from dnadiff.training.module import DiffusionModule, as_batch
 
 
 class HeldOut:
@@ -18,24 +23,53 @@ class HeldOut:
         batch_size: Windows at once; changes no figure.
         seed: Of the noise.
         objective: The bound.
+        search: Chooses the noise levels to train on from the same windows; None leaves them.
     """
 
-    def __init__(self, dataset: WindowDataset, n: int, batch_size: int, seed: int, objective: Objective) -> None:
+    def __init__(
+        self, dataset: WindowDataset, n: int, batch_size: int, seed: int, objective: Objective,
+        search: NoiseSearch | None = None,
+    ) -> None:  # fmt: skip
         n = min(n, len(dataset))
         numbers = np.arange(n, dtype=np.int64) * len(dataset) // n
-        self.dataset, self.seed, self.objective = dataset, seed, objective
+        self.dataset, self.seed, self.objective, self.search = dataset, seed, objective, search
         self.batches = [numbers[start : start + batch_size] for start in range(0, n, batch_size)]
 
     def score(self, module: DiffusionModule) -> Scores:
         """What the averaged weights pay for the windows, in fp32; the ranks share the work and all get the result."""
-        world, count = ranks.world(), len(self.batches)
-        # Everybody makes the same number of calls: with sharded weights each call needs all ranks.
-        mine = [self.batches[i % count] for i in range(ranks.rank(), -(-count // world) * world, world)]
-        denoiser = module.denoiser
-        device = next(denoiser.parameters()).device
-        with module.ema.applied():
-            denoiser.eval()
-            windows = (self.dataset.__getitems__(numbers) for numbers in mine)
+        with _averaged(module) as (denoiser, device):
+            windows = (self.dataset.__getitems__(numbers) for numbers, _ in self._mine())
             part = score(denoiser, self.objective, windows, seed=self.seed, device=device)
-            denoiser.train()
         return joined(ranks.gathered(part))
+
+    def clip(self, module: DiffusionModule) -> Clip | None:
+        """The noise levels to train on, by the averaged weights' losses; None if nobody asked for a search."""
+        if self.search is None:
+            return None
+        figures = []
+        with _averaged(module) as (denoiser, device), torch.inference_mode():
+            for numbers, counts in self._mine():
+                rows = {name: torch.from_numpy(x).to(device) for name, x in self.dataset.__getitems__(numbers).items()}
+                draws = Draws(key64("noise search", self.seed), numbers)
+                figures.append(counts * self.search.measure(denoiser, as_batch(rows), draws))
+        mine = torch.stack(figures).sum(0)
+        total = torch.tensor(ranks.total(mine.flatten().tolist()), dtype=torch.float64)
+        return self.search.choose(total.view_as(mine))
+
+    def _mine(self) -> list[tuple[np.ndarray, bool]]:
+        """This rank's share of the batches, and whether one is its to count.
+
+        Everybody makes the same number of calls: with sharded weights each call needs all ranks.
+        """
+        world, count = ranks.world(), len(self.batches)
+        return [(self.batches[i % count], i < count) for i in range(ranks.rank(), -(-count // world) * world, world)]
+
+
+@contextmanager
+def _averaged(module: DiffusionModule) -> Iterator[tuple[Denoiser, torch.device]]:
+    """The denoiser with its averaged weights in evaluation mode, and where it is."""
+    denoiser = module.denoiser
+    with module.ema.applied():
+        denoiser.eval()
+        yield denoiser, next(denoiser.parameters()).device
+        denoiser.train()

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from Bio import SeqIO
 
 from dnadiff.checkpoints.folder import read_spec
 from dnadiff.cli import main
@@ -21,10 +22,9 @@ def gc(path):
     return sum(bases.count(base) for base in "GC") / len(bases)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def trained(folder, *changes, steps=120):
     """A run on 300 sequences of two classes: ``poor`` has 40 % of G and C, ``rich`` 60 %."""
-    folder, rng = tmp_path_factory.mktemp("classes"), np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     rows = ["sequence,label"]
     for number in range(300):
         share = (0.4, 0.6)[number % 2]
@@ -33,16 +33,21 @@ def folder(tmp_path_factory):
     (folder / "x.csv").write_text("\n".join(rows) + "\n")
     settings = [
         "data.label=label", f"model.length={LENGTH}", "model.hidden_size=32", "model.n_blocks=1", "model.n_heads=1",
-        "model.stem=0", "model.adaln=true", "train.steps=120", "train.val_every=120", "optim.lr=1e-2", "optim.ema=0.9",
-        "optim.warmup_steps=5", "seed=1",
+        "model.stem=0", "model.adaln=true", f"train.steps={steps}", "train.val_every=120", "optim.lr=1e-2",
+        "optim.ema=0.9", "optim.warmup_steps=5", "seed=1",
     ]  # fmt: skip
-    assert main(["train", str(folder / "x.csv"), "-o", str(folder / "run"), "-q", *settings]) == 0
+    assert main(["train", str(folder / "x.csv"), "-o", str(folder / "run"), "-q", *settings, *changes]) == 0
     return folder
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("classes"))
+
+
 def sampled(folder, name, *flags):
-    out = folder / name
-    words = ["sample", str(folder / "run"), "-n", "60", "--seed", "5", "-q", "--tokens-per-step", "4", "-o", str(out)]
+    out, faster = folder / name, ["--tokens-per-step", "4"] if read_spec(folder / "run")["algo"] != "ar" else []
+    words = ["sample", str(folder / "run"), "-n", "60", "--seed", "5", "-q", *faster, "-o", str(out)]
     assert main([*words, *flags]) == 0
     return out
 
@@ -73,6 +78,28 @@ def test_guided_sequences_do_not_depend_on_the_batch(folder):
     flags = ("--label", "rich", "--guidance", "2")
     whole, cut = sampled(folder, "c.fa", *flags), sampled(folder, "d.fa", *flags, "--batch-size", "7")
     assert whole.read_bytes() == cut.read_bytes()
+
+
+FROM_THE_LEFT = {"blocks": ["algo=bd3lm", "block_size=4"], "next tokens": ["algo=ar"]}
+
+
+@pytest.mark.parametrize("method", FROM_THE_LEFT)
+def test_models_that_go_from_the_left_know_classes_too(method, tmp_path):
+    """A class, one pushed, one pushed by 1, another batch, a longer sequence, and the score of windows with theirs."""
+    trained(tmp_path, *FROM_THE_LEFT[method], steps=40)
+    rich, guided = ("--label", "rich", "-n", "12"), ("--label", "rich", "--guidance=3", "-n", "5")
+    plain, poor = sampled(tmp_path, "rich.fa", *rich), sampled(tmp_path, "poor.fa", "--label", "poor", "-n", "12")
+    pushed = sampled(tmp_path, "pushed.fa", *rich, "--guidance=3")
+    assert gc(poor) < 0.5 < gc(plain) < gc(pushed) - 0.05  # 276 bases: two errors are 0.06
+    one = sampled(tmp_path, "one.fa", *rich, "--guidance=1", "-n", "5").read_text().replace(" guidance=1", "")
+    assert plain.read_text().startswith(one)
+    whole, cut = sampled(tmp_path, "a.fa", *guided), sampled(tmp_path, "b.fa", *guided, "--batch-size", "4")
+    assert cut.read_bytes() == whole.read_bytes()
+    with sampled(tmp_path, "c.fa", *guided, "-n", "2", "--length", "100").open() as longer:
+        assert [len(record) for record in SeqIO.parse(longer, "fasta")] == [100, 100]
+    out, words = tmp_path / "report.json", ["--split", "train", "--seed", "1", "-q", "-o"]
+    assert main(["evaluate", str(tmp_path / "run"), *words, str(out)]) == 0
+    assert json.loads(out.read_text())["rows"][0]["bits_per_base"] < 1.99
 
 
 def test_designs_can_be_of_a_class(folder, capsys):

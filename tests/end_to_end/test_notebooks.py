@@ -19,6 +19,10 @@ SMALLER = {
     "01_train_on_a_genome": {
         "GENOME": str(ROOT / "data" / "lambda_phage.fa.gz"), "STEPS": 12, "SEQUENCES": 4, "WINDOWS": 8,
     },
+    "02_block_diffusion": {
+        "GENOME": str(ROOT / "data" / "lambda_phage.fa.gz"), "STEPS": 8, "SIZES": [1, 4, 16], "WINDOWS": 8,
+        "LENGTH": 320,
+    },
 }  # fmt: skip
 SHOWS = {
     "01_train_on_a_genome": [
@@ -28,6 +32,13 @@ SHOWS = {
         ">synthetic_1 seed=7",
         "filled",
         "shuffled",
+    ],
+    "02_block_diffusion": [
+        "model (exact)",
+        "steadiest range",
+        "320 bases in",
+        "blocks of 16,  4 bases at once:  65 calls for 256 bases",
+        "TTGACA",
     ],
 }
 

@@ -5,66 +5,17 @@ import math
 
 import pytest
 import torch
-from torch import nn
 
-from dnadiff.diffusion import (
-    AbsorbingProcess,
-    Autoregressive,
-    Denoiser,
-    FirstHitting,
-    LogLinear,
-    Subs,
-    classifier_free,
-)
-from dnadiff.diffusion.ideal import Table
+from dnadiff.diffusion import Autoregressive, FirstHitting, classifier_free, of_class
 from dnadiff.errors import InputError
 from dnadiff.models.attention import BlockCausal
 from dnadiff.random import Draws
-from tests.oracle import BASES, BOS, LENGTH, MASK, SEQUENCES, VOCAB, P, chi_square_p, law_of_reveals, mixture
+from tests.labelled import CLASSES, MIXED, guided_conditional, labelled
+from tests.oracle import BASES, BOS, LENGTH, MASK, SEQUENCES, chi_square_p, law_of_reveals, mixture
 from tests.tiny import SPEC, tiny_denoiser
 
 N = 4000
-CLASSES = [P, {x: P[x[::-1]] for x in SEQUENCES}]  # the second class reads the first one backwards
-MIXED = {x: 0.5 * CLASSES[0][x] + 0.5 * CLASSES[1][x] for x in SEQUENCES}
 ORDERS = list(itertools.permutations(range(LENGTH)))
-
-
-class Labelled(nn.Module):
-    """A table a label; the last is the mixture of all, for "none"."""
-
-    def __init__(self):
-        super().__init__()
-        rows = torch.tensor(SEQUENCES)
-        tables = [torch.tensor([law[x] for x in SEQUENCES], dtype=torch.float64) for law in (*CLASSES, MIXED)]
-        self.tables = nn.ModuleList(Table(rows, p, MASK, VOCAB) for p in tables)
-
-    def forward(self, tokens, sigma, *, pattern, valid, labels, cache, at):
-        everything = torch.stack([table(tokens, sigma, pattern=pattern, at=at) for table in self.tables], dim=1)
-        return everything[torch.arange(len(tokens)), labels]
-
-
-def labelled():
-    return Denoiser(Labelled(), Subs(MASK, BASES), AbsorbingProcess(LogLinear(), MASK))
-
-
-def conditional_of(law, x, i, shown):
-    fits = {y: p for y, p in law.items() if all(y[j] == x[j] for j in shown)}
-    return sum(p for y, p in fits.items() if y[i] == x[i]) / sum(fits.values())
-
-
-def guided_conditional(gamma, label):
-    """p(x_i | shown, label)^gamma p(x_i | shown)^(1 - gamma), normalised over the bases."""
-
-    def conditional(x, i, shown):
-        weights = []
-        for base in BASES:
-            y = (*x[:i], base, *x[i + 1 :])
-            weights.append(
-                conditional_of(CLASSES[label], y, i, shown) ** gamma * conditional_of(MIXED, y, i, shown) ** (1 - gamma)
-            )
-        return weights[BASES.index(x[i])] / sum(weights)
-
-    return conditional
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 3.0])
@@ -149,3 +100,8 @@ def test_labels_are_needed():
         classifier_free(tiny_denoiser(), 1.0, 0)
     with pytest.raises(InputError, match="give labels"):
         classifier_free(tiny_labelled(), 1.0, 2)(torch.full((1, 4), MASK), None)
+
+
+def test_a_denoiser_of_one_class_takes_no_other():
+    with pytest.raises(InputError, match="of one class already"):
+        of_class(tiny_labelled(), 0, 2)(torch.full((1, 4), MASK), None, labels=torch.tensor([1]))

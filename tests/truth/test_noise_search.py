@@ -1,6 +1,5 @@
 """The search for the noise levels to train on, against variances computed from the samples themselves."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -86,7 +85,7 @@ def test_scale_does_not_matter_and_the_steady_range_wins():
 
 def test_a_clip_is_plain_json():
     clip = Clip(2, 3)
-    assert Clip(**json.loads(json.dumps(dataclasses.asdict(clip)))) == clip
+    assert Clip(*json.loads(json.dumps(clip))) == clip
 
 
 def test_nothing_to_search_in():
@@ -108,4 +107,7 @@ def test_published_choice_is_the_least_sum_of_variances():
     nelbos = generator.normal(size=(3, 4, 2, 8)) * np.array([2.0, 1.0, 1.5])[:, None, None, None]
     variances = [sum(np.var(batch, ddof=1) for batch in candidate) for candidate in nelbos]
     assert np.argmin(variances) == 1
-    assert published_choice(published_candidates(4)[:3], torch.tensor(nelbos)) == Clip(0.001, 0.5)
+    sums = torch.tensor(nelbos).flatten(2).var(-1).sum(-1)
+    assert published_choice(published_candidates(4)[:3], sums) == Clip(0.001, 0.5)
+    with pytest.raises(InputError, match="more validation windows"):
+        published_choice(published_candidates(4)[:3], sums * torch.nan)

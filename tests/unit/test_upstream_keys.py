@@ -43,11 +43,16 @@ BD3_TRAIN = f"python -u main.py {BD3_LOADER}" + (
     "model=small algo=bd3lm data=openwebtext-split model.length=1024 block_size=4 wandb.name=bd3lm-owt-block_size4 "
     "mode=train model.attn_backend=sdpa training.from_pretrained=null"
 )
+BD3_TUNE = f"python -u main.py {BD3_LOADER}" + (
+    "model=small algo=bd3lm algo.clip_search_widths=[0.5,0.6,0.7,0.8,0.9] data=openwebtext-split model.length=1024 "
+    "block_size=4 wandb.name=bd3lm-owt-block_size4 mode=train model.attn_backend=flex training.resample=True "
+    "training.from_pretrained=kuleshov-group/bd3lm-owt-block_size1024-pretrain"
+)
 BD3_TRAIN_SEDD = (
     "python -u main.py loader.global_batch_size=512 loader.eval_global_batch_size=512 loader.batch_size=128 "
     "loader.eval_batch_size=128 model=small algo=sedd data=lm1b-wrap model.length=128 wandb.name=sedd-lm1b"
 )
-TRAINING = [MDLM_TRAIN, MDLM_TRAIN_AR, MDLM_TRAIN_D3PM, MDLM_TRAIN_SEDD, BD3_TRAIN, BD3_TRAIN_SEDD]
+TRAINING = [MDLM_TRAIN, MDLM_TRAIN_AR, MDLM_TRAIN_D3PM, MDLM_TRAIN_SEDD, BD3_TRAIN, BD3_TUNE, BD3_TRAIN_SEDD]
 
 CKPT = "eval.checkpoint_path=/path/to/checkpoint/mdlm.ckpt"
 SAMPLING = [
@@ -175,7 +180,6 @@ def test_tiny_is_the_size_that_its_repository_means():
         ("diffusion=uniform", "diffusion=uniform: has no counterpart; diffusion=absorbing_state would work"),
         ("training.antithetic_sampling=False", "training.antithetic_sampling=False: has no counterpart"),
         ("training.change_of_variables=True", "training.change_of_variables=True: is noise=log_uniform here"),
-        ("training.from_pretrained=a.ckpt", "training.from_pretrained=a.ckpt: "),
         ("algo.clip_search_widths=[0.5,0.6]", "algo.clip_search_widths=[0.5,0.6]: "),
         ("data.insert_train_special=False", "data.insert_train_special=False: text data"),
         ("data=wikitext103", "data=wikitext103: text data"),
@@ -207,6 +211,15 @@ def test_the_tables_name_what_there_is():
 
 def test_block_models_translate():
     assert {"algo=bd3lm", "block_size=4"} <= set(translate(on_a_genome(BD3_TRAIN))[0])
+
+
+def test_fine_tuning_of_a_block_model_translates():
+    words, notes = translate(on_a_genome(BD3_TUNE))
+    config = compose(words)
+    assert config.algo.clip_search and config.init_from == "kuleshov-group/bd3lm-owt-block_size1024-pretrain"
+    assert config.attention == "flex" and config.estimator == "count" and config.optim.accumulate == 32
+    told = "\n".join(notes)
+    assert "training.resample=True: " in told and "init_from=kuleshov-group" in told and "estimator=time" in told
 
 
 def test_the_command_line_prints_a_command_and_what_it_left_out(capsys):

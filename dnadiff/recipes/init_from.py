@@ -1,0 +1,47 @@
+"""Training that begins with the weights of another model: fine-tuning of a base, such as for another block size."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from dnadiff.checkpoints.folder import load, read_spec
+from dnadiff.diffusion import Denoiser
+from dnadiff.errors import InputError
+
+NETWORK = ("hidden_size", "n_blocks", "n_heads", "cond_dim", "adaln", "stem")
+"""What two models must agree on besides their tokens."""
+
+
+def start_from(folder: str, denoiser: Denoiser, spec: Mapping[str, Any]) -> None:
+    """Gives a fresh denoiser the (averaged) weights of a trained one.
+
+    The two may differ in method, block size, window and dropout, not in the network or the meaning of its tokens.
+    A network that is told classes may begin with one that was not: what it adds for them starts fresh.
+
+    Args:
+        folder: Run or model folder.
+        denoiser: What will be trained; its weights are overwritten.
+        spec: What it was built from.
+
+    Raises:
+        InputError: There is no such model, or its network is another one.
+    """
+    theirs, key = read_spec(folder), f"init_from={folder}"
+    source = load(folder).backbone
+    if theirs["tokenizer"] != spec["tokenizer"]:
+        raise InputError(f"{key}: numbers its tokens otherwise; a model trained by this version on DNA would work")
+    for name in NETWORK:
+        old, new = (of["backbone"].get(name, 0) for of in (theirs, spec))
+        if old != new:
+            raise InputError(f"{key}: has model.{name}={str(old).lower()} and not {str(new).lower()}; the same works")
+    _copy(source, denoiser.backbone, key)
+
+
+def _copy(source: nn.Module, target: nn.Module, key: str) -> None:
+    """Every weight; only those of classes may be missing in the source."""
+    given, own = source.state_dict(), target.state_dict()
+    classes = "label_embed.weight"
+    if classes in given and (classes not in own or given[classes].shape != own[classes].shape):
+        raise InputError(f"{key}: knows {len(given[classes]) - 1} classes; data.label with as many would work")
+    target.load_state_dict({**own, **given} if classes in own else given)
