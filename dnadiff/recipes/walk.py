@@ -15,10 +15,12 @@ from dnadiff.diffusion import (
     Posterior,
     ReMDM,
     Revealing,
+    Rule,
     Sampler,
     Sliding,
     Truncation,
     of_class,
+    restricted,
 )
 from dnadiff.diffusion.stopping import EndToken, LowComplexity, Stop
 from dnadiff.errors import InputError, did_you_mean
@@ -199,16 +201,25 @@ def settled(walk: Walk, denoiser: Denoiser) -> Walk:
     return walk
 
 
-def sampler_for(model: Model, walk: Walk, length: int) -> Sampler:
+def sampler_for(model: Model, walk: Walk, length: int, rule: Rule | None = None) -> Sampler:
     """The sampler of some settings for a model and sequences of ``length`` bases: by blocks if it was trained on them.
 
     A block sees at most a training window, so sequences can be of any length.
 
+    Args:
+        model: The model.
+        walk: The settings.
+        length: Bases of a sequence.
+        rule: What may come, given a whole row as it stands, [BOS] included; None restricts nothing.
+
     Raises:
-        InputError: A setting is impossible, belongs to another sampler, or does not go with the model.
+        InputError: A setting is impossible, belongs to another sampler, or does not go with the model or the rule.
     """
+    if rule is not None and walk.stride is not None:
+        raise InputError(f"--stride {walk.stride}: constraints are about whole sequences; leave it out")
     if model.block_size is None:
-        return sampler_of(model.denoiser, walk, length, window=model.window, lead=int(model.bos))
+        denoiser = model.denoiser if rule is None else restricted(model.denoiser, rule)
+        return sampler_of(denoiser, walk, length, window=model.window, lead=int(model.bos))
     size, read = walk.block_size or model.block_size, model.window + model.bos
     if size > read:
         raise InputError(f"--block-size {size}: the model read {read} tokens at a time; 1 to {read} would work")
@@ -218,7 +229,8 @@ def sampler_for(model: Model, walk: Walk, length: int) -> Sampler:
     steps = sampler_of(model.denoiser, replace(walk, block_size=None, stop_at_end=False, min_complexity=None), size)
     if not isinstance(steps, Revealing):
         raise InputError(f"--sampler {walk.sampler}: walks whole sequences; first_hitting or ancestral walk blocks")
-    return BlockSampler(steps, size, window=read // size * size, stop=stop, fill=model.tokenizer.pad_id)
+    window, fill = read // size * size, model.tokenizer.pad_id
+    return BlockSampler(steps, size, window=window, stop=stop, fill=fill, rule=rule)
 
 
 def _stops(model: Model, walk: Walk) -> list[Stop]:
