@@ -80,8 +80,8 @@ class DiffusionModule(pl.LightningModule):
         """The noise levels that a model of blocks is trained on; None for other models."""
         return self.objective.clip if isinstance(self.objective, BlockNELBO) else None
 
-    @clip.setter
-    def clip(self, clip: Clip) -> None:
+    def train_on(self, clip: Clip) -> None:
+        """Trains a model of blocks on these noise levels from the next step on."""
         self.objective.clip = clip
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
@@ -134,7 +134,7 @@ class DiffusionModule(pl.LightningModule):
         """Takes over what ``state`` gave, except for the optimiser's part, which Lightning has yet to make."""
         self.step = int(state["step"])
         if state["clip"]:
-            self.clip = Clip(*map(float, state["clip"]))
+            self.train_on(Clip(*map(float, state["clip"])))
         own = self.denoiser.state_dict()
         given = {name: spread(value, own.get(name, value)) for name, value in state["denoiser"].items()}
         self.denoiser.load_state_dict(given)

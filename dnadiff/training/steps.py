@@ -160,7 +160,7 @@ class Steps(pl.Callback):
         if self.held_out and (last or module.step % self.pace.validate == 0):
             self.held_out_scores = self.held_out.score(module)
         if self.held_out and module.step % self.pace.validate == 0 and (clip := self.held_out.clip(module)):
-            module.clip = clip
+            module.train_on(clip)
         self._report(trainer, module)
         leaving = last or self.code is not None
         if leaving or module.step % self.pace.checkpoint == 0:
