@@ -34,8 +34,9 @@ def start_from(folder: str, denoiser: Denoiser, spec: Mapping[str, Any]) -> None
     for name in NETWORK:
         old, new = (_value(of["backbone"], name) for of in (theirs, spec))
         if old != new:
-            name = "backbone" if name == "name" else name
-            raise InputError(f"{key}: has model.{name}={str(old).lower()} and not {str(new).lower()}; the same works")
+            named = "backbone" if name == "name" else name
+            here, there = (f"model.{named}={str(value).lower()}" for value in (new, old))
+            raise InputError(f"{key}: was built with {there}, and this run has {here}; {there} would work")
     _copy(source, denoiser.backbone, "backbone." if "rc" in spec["backbone"] else "", key)
 
 

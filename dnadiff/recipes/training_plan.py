@@ -163,7 +163,7 @@ def spec_of(config: Config) -> dict[str, Any]:
             **({"n_classes": len(config.data.classes)} if config.data.classes else {}),
             **({"rc": tokenizer.complement(np.arange(tokenizer.vocab_size)).tolist()} if model.rc else {}),
         },
-        **({"classes": config.data.classes} if config.data.classes else {}),
+        **({"classes": config.data.classes, "label": config.data.label} if config.data.classes else {}),
         "parameterization": {
             **method.parameterization, "mask_id": tokenizer.mask_id, "allowed": allowed_tokens(config)
         },

@@ -63,7 +63,7 @@ def test_what_was_learned_is_the_same_for_both_strands(trained):
 def test_training_can_begin_with_one(genome, trained, tmp_path):
     folder = run(genome, tmp_path / "a", model__rc="true", model__stem=3, init_from=trained, train__steps=1)
     assert folder.exists()
-    with pytest.raises(InputError, match=r"has model\.rc=true and not false; the same works$"):
+    with pytest.raises(InputError, match=r"this run has model\.rc=false; model\.rc=true would work$"):
         run(genome, tmp_path / "b", model__stem=3, init_from=trained, train__steps=1)
 
 
