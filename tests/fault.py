@@ -310,7 +310,7 @@ BACKBONE_FAULTS = (
         "dnadiff/training/optim.py",
         '_TABLES = "A_log"',
         '_TABLES = "none"',
-        ("tests/end_to_end/test_caduceus.py::test_rates_of_decay_are_no_matrices",),
+        ("tests/end_to_end/test_train_caduceus.py::test_rates_of_decay_are_no_matrices",),
     ),
     Fault(
         "padding rows of the vocabulary kept",

@@ -69,8 +69,7 @@ def build_denoiser(spec: Spec) -> Denoiser:
 
     Args:
         spec: ``backbone``, ``parameterization`` and ``process`` with the constructor arguments of what they name, and
-            ``time_conditioning``. A backbone with ``rc``, the id that pairs with each id, answers for both strands.
-            ``objective`` says what the model is scored with, see ``build_objective``.
+            ``time_conditioning``. ``objective`` says what the model is scored with, see ``build_objective``.
 
     Raises:
         InputError: Something is missing, unknown, or does not fit.
@@ -79,13 +78,33 @@ def build_denoiser(spec: Spec) -> Denoiser:
     process = _section(spec, "process")
     schedule = _made(SCHEDULES, _section(process, "schedule"), "process.schedule")
     process = _made(PROCESSES, {**process, "schedule": schedule, "mask_id": parameterization.mask_id}, "process")
-    backbone = _backbone(_section(spec, "backbone"), bos=bool(spec.get("bos", False)))
+    backbone = build_backbone(spec)
     if max(*parameterization.allowed, parameterization.mask_id) >= backbone.vocab_size:
         raise InputError(f"parameterization.allowed: ids must lie below backbone.vocab_size={backbone.vocab_size}")
     classes = spec.get("classes", [])
     if classes and len(classes) != backbone.n_classes:
         raise InputError(f"classes: found {len(classes)} names; backbone.n_classes={backbone.n_classes} would work")
     return Denoiser(backbone, parameterization, process, time_conditioning=bool(spec.get("time_conditioning", False)))
+
+
+def build_backbone(spec: Spec) -> nn.Module:
+    """The network of a spec, with fresh weights.
+
+    Args:
+        spec: ``backbone`` names it and holds its constructor arguments. With ``rc``, the id of the token that pairs
+            with each token, it answers for both strands, so its windows cannot begin with [BOS] (``bos``).
+
+    Raises:
+        InputError: Something is missing, unknown, or does not fit.
+    """
+    section = _section(spec, "backbone")
+    backbone = _made(BACKBONES, {key: value for key, value in section.items() if key != "rc"}, "backbone")
+    if "rc" not in section:
+        return backbone
+    if spec.get("bos", False):
+        raise InputError("bos=true: begins one strand and not the other; a model of both (backbone.rc) has none")
+    arguments = {"name": "rc", "backbone": backbone, "complement": section["rc"]}
+    return _made({"rc": ReverseComplement}, arguments, "backbone.rc")
 
 
 def build_objective(section: Spec, process: Process) -> Objective:
@@ -284,16 +303,6 @@ def _section(spec: Spec, name: str) -> Spec:
     if not isinstance(section, Mapping):
         raise InputError(f"{name}: found {section!r} in the spec; an object with a name would work")
     return section
-
-
-def _backbone(section: Spec, *, bos: bool) -> nn.Module:
-    backbone = _made(BACKBONES, {key: value for key, value in section.items() if key != "rc"}, "backbone")
-    if "rc" not in section:
-        return backbone
-    if bos:
-        raise InputError("bos=true: begins one strand and not the other; a model of both (backbone.rc) has none")
-    arguments = {"name": "rc", "backbone": backbone, "complement": section["rc"]}
-    return _made({"rc": ReverseComplement}, arguments, "backbone.rc")
 
 
 def _made(table: Mapping[str, Callable[..., Any]], section: Spec, where: str) -> Any:  # noqa: ANN401

@@ -23,6 +23,7 @@ from dnadiff.random import Draws, key64
 from dnadiff.recipes.init_from import start_from
 from dnadiff.recipes.inputs import held_out_windows, training_windows
 from dnadiff.recipes.methods import allowed_tokens, method_of, training_in_words
+from dnadiff.recipes.network import backbone_section
 from dnadiff.schema import Config
 from dnadiff.training import ranks
 from dnadiff.training.datamodule import micro_batch
@@ -31,11 +32,6 @@ from dnadiff.training.module import as_batch
 from dnadiff.training.sharding import is_sharded, shard
 from dnadiff.training.tracking import check_tracking
 from dnadiff.training.validation import HeldOut
-
-_SIZES = {
-    "dit": ("hidden_size", "n_blocks", "n_heads", "cond_dim", "dropout", "adaln", "stem"),
-    "caduceus": ("hidden_size", "n_blocks", "cond_dim", "adaln"),
-}
 
 
 @dataclass
@@ -150,7 +146,6 @@ def plan(config: Config, store: Store, split: Split, *, begun: bool = False) -> 
 def spec_of(config: Config) -> dict[str, Any]:
     """The spec of the model a configuration describes."""
     tokenizer, model, method = NucleotideTokenizer(), config.model, method_of(config)
-    sizes = _SIZES[model.backbone]
     return {
         "format": 1,
         "algo": config.algo.name,
@@ -158,11 +153,7 @@ def spec_of(config: Config) -> dict[str, Any]:
         "bos": config.data.bos,
         "time_conditioning": config.time_conditioning,
         "tokenizer": tokenizer.to_json(),
-        "backbone": {
-            "name": model.backbone, "vocab_size": tokenizer.vocab_size, **{key: getattr(model, key) for key in sizes},
-            **({"n_classes": len(config.data.classes)} if config.data.classes else {}),
-            **({"rc": tokenizer.complement(np.arange(tokenizer.vocab_size)).tolist()} if model.rc else {}),
-        },
+        "backbone": backbone_section(model, len(config.data.classes)),
         **({"classes": config.data.classes, "label": config.data.label} if config.data.classes else {}),
         "parameterization": {
             **method.parameterization, "mask_id": tokenizer.mask_id, "allowed": allowed_tokens(config)
