@@ -103,7 +103,7 @@ def measured(name: str, seed: int, steps: int, data: str, work: Path, train_only
 def scored_with(spec: dict) -> dict:
     """A model's own bound; by counts where that is another estimate of it, as times leave out its last 0.2 %."""
     section = dict(scoring_section(spec))
-    return {**section, "estimator": "count"} if section["name"] == "masked_nelbo" else section
+    return {**section, "estimator": "count"} if section["name"] in ("masked_nelbo", "score_entropy") else section
 
 
 def batches(dataset: WindowDataset, size: int = 64) -> Iterator[dict[str, np.ndarray]]:

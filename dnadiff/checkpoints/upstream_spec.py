@@ -211,7 +211,7 @@ def _parts(
     if algo == "ar":
         return {"name": "next_token"}, {"name": "next_token_nll"}
     if algo == "sedd":
-        return {"name": "sedd"}, {"name": "score_entropy"}
+        return {"name": "sedd"}, {"name": "score_entropy", "estimator": "count"}
     if algo == "d3pm":
         bound = {"name": "discrete_nelbo", "T": steps, "reconstruction": True}
         return {"name": "d3pm", "subs_masking": subs_masking}, bound

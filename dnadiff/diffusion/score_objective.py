@@ -13,6 +13,8 @@ MDLM's cross-entropy and what q's not being normalised costs. It is least where 
 -log p(x_0) of the same tightness.
 """
 
+from typing import Literal
+
 import torch
 
 from dnadiff.diffusion.denoiser import Denoiser
@@ -26,15 +28,18 @@ class ScoreEntropy(Objective):
 
     Args:
         process: The corruption.
-        eps: Smallest time drawn, in (0, 1). What lies outside [m(eps), m(1)] is missed, as by ``MaskedNELBO``.
+        estimator: ``"time"``, as published, or ``"count"``, as in ``MaskedNELBO``: no end of the integral is missed.
+        eps: Smallest time that ``time`` draws, in (0, 1).
     """
 
-    def __init__(self, process: AbsorbingProcess, eps: float = 1e-3) -> None:
+    def __init__(
+        self, process: AbsorbingProcess, estimator: Literal["count", "time"] = "time", eps: float = 1e-3
+    ) -> None:
         self.process = process
-        self._masking = MaskedNELBO(process, "time", eps)
+        self._masking = MaskedNELBO(process, estimator, eps)
 
     def noise(self, batch: Batch, draws: Draws) -> Noised:
-        """The batch, corrupted as for the time estimator of ``MaskedNELBO``."""
+        """The batch, corrupted as for ``MaskedNELBO``."""
         return self._masking.noise(batch, draws)
 
     def loss(self, denoiser: Denoiser, batch: Batch, noised: Noised) -> TokenLoss:

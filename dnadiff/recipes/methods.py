@@ -57,7 +57,7 @@ def likelihood_in_words(scoring: Mapping[str, Any]) -> str:
         "masked_nelbo": f"{scoring.get('estimator', 'count')} estimator",
         "block_nelbo": f"blocks of {scoring.get('block_size')}, {scoring.get('estimator')} estimator",
         "discrete_nelbo": f"one of {scoring.get('T')} steps drawn",
-        "score_entropy": "score entropy at a time drawn",
+        "score_entropy": f"score entropy, {scoring.get('estimator', 'time')} estimator",
         "uniform_nelbo": "uniform noise at a time drawn",
     }
     if scoring["name"] not in ways:
@@ -112,7 +112,8 @@ def _d3pm(config: Config) -> Method:
 
 
 def _sedd(config: Config) -> Method:
-    return Method({"name": "sedd"}, {"name": "absorbing"}, {"name": "score_entropy"})
+    scoring = {"name": "score_entropy", "estimator": "count"}
+    return Method({"name": "sedd"}, {"name": "absorbing"}, {"name": "score_entropy"}, scoring)
 
 
 def _udlm(config: Config) -> Method:

@@ -56,14 +56,15 @@ def test_it_is_the_definition(schedule, time):
     torch.testing.assert_close(loss, torch.where(masked, want, 0.0), rtol=1e-9, atol=1e-9)
 
 
-def test_ideal_ratios_pay_what_the_masked_bound_pays():
-    """Row by row on the same draws, so it has the same mean: -log p less the missing mass."""
+@pytest.mark.parametrize("estimator", ["count", "time"])
+def test_ideal_ratios_pay_what_the_masked_bound_pays(estimator):
+    """Row by row on the same draws, so it has the same mean: -log p, by times less the missing mass."""
     schedule, rows = LogLinear(), 300
     table = torch.tensor(SEQUENCES)[torch.arange(rows) % len(SEQUENCES)]
     batch, draws = Batch(table, torch.ones_like(table, dtype=torch.bool)), Draws(1, range(rows))
     process = AbsorbingProcess(schedule, MASK)
-    entropy = ScoreEntropy(process)(ideal_ratios(schedule), batch, draws)
-    bound = MaskedNELBO(process, "time")(ideal(schedule), batch, draws)
+    entropy = ScoreEntropy(process, estimator)(ideal_ratios(schedule), batch, draws)
+    bound = MaskedNELBO(process, estimator)(ideal(schedule), batch, draws)
     torch.testing.assert_close(entropy.nll, bound.nll, rtol=1e-9, atol=1e-9)
     assert torch.equal(entropy.valid, bound.valid)
 

@@ -159,7 +159,7 @@ def test_methods_that_are_told_the_time_have_what_tells_it(algo):
             ScoreEntropy,
             ScoreEntropy,
             "sedd, time estimator, conditioned on time",
-            "upper bound on -log2 p, score entropy at a time drawn",
+            "upper bound on -log2 p, score entropy, count estimator",
         ),
         (
             ["algo=udlm"],
