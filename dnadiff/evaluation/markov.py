@@ -32,6 +32,8 @@ from dnadiff.errors import InputError
 CONCENTRATION = 20.0
 HIGHEST_ORDER = 12
 _CHUNK = 1 << 21  # bases counted at once: bounds the memory of a genome of any size
+_LONG = 1 << 16  # bases from which on a stretch is counted by itself
+_UNKNOWN = np.array([4], dtype=np.uint8)
 _WORKS = "a baseline.npz written by train would work"
 _NO_COUNTS = (
     EOFError, KeyError, MemoryError, NotImplementedError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile,
@@ -73,8 +75,8 @@ class MarkovChain:
         if not 0 <= order <= HIGHEST_ORDER:
             raise InputError(f"Markov order: found {order}; 0 to {HIGHEST_ORDER} would work")
         counts = np.zeros(_offset(order + 1), dtype=np.int64)
-        for stretch in codes:
-            for cells in _both_strands(stretch, order):
+        for stretches in _together(codes):
+            for cells in _both_strands(stretches, order):
                 counts += np.bincount(cells, minlength=len(counts))
         if not counts.any():
             raise InputError("Markov floors: found no A, C, G or T to count; a stretch with known bases would work")
@@ -178,6 +180,23 @@ def _cells(codes: np.ndarray, known: np.ndarray, order: int) -> np.ndarray:
     depth = np.clip(place - last_unknown - 1, 0, order)
     span = np.int64(4) << (2 * depth)
     return (word & (span - 1)) + (span - 4) // 3
+
+
+def _together(stretches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The stretches; short ones joined by an unknown base, as each call of what counts them has its price."""
+    held: list[np.ndarray] = []
+    size = 0
+    for stretch in stretches:
+        if len(stretch) >= _LONG:
+            yield stretch
+            continue
+        held += [stretch, _UNKNOWN]
+        size += len(stretch)
+        if size >= _LONG:
+            yield np.concatenate(held)
+            held, size = [], 0
+    if held:
+        yield np.concatenate(held)
 
 
 def _both_strands(stretch: np.ndarray, order: int) -> Iterator[np.ndarray]:

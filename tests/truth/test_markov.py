@@ -183,3 +183,24 @@ def test_ecoli_floors():
     floors = [chain.bits(genome[cut:], order=order).mean() for order in range(chain.order + 1)]
     np.testing.assert_allclose([floors[k] for k in (0, 3, 6, 7)], [1.9997, 1.9522, 1.9328, 1.9305], atol=1e-3)
     assert int(np.argmin(floors)) == 7
+
+
+def test_many_short_stretches_are_counted_as_one_by_one():
+    """Joined or not: 30,000 stretches of up to 9 bases, some of them longer than what is joined."""
+    rng = np.random.default_rng(3)
+    stretches = [rng.integers(0, 5, rng.integers(0, 10)).astype(np.uint8) for _ in range(30_000)]
+    stretches.insert(100, rng.integers(0, 4, 1 << 16).astype(np.uint8))
+    found = MarkovChain.fit(stretches, 2).counts
+    assert sum(map(len, stretches)) > 2 * (1 << 16)
+    for d in range(3):
+        want = np.zeros(4 ** (d + 1), dtype=np.int64)
+        for stretch in stretches[:400]:
+            for codes in (stretch, np.where(stretch < 4, 3 - stretch.astype(int), 4)[::-1]):
+                for i in range(d, len(codes)):
+                    if (codes[i - d : i + 1] < 4).all():
+                        want[int("".join(map(str, codes[i - d : i + 1])), 4)] += 1
+        counted = MarkovChain.fit(stretches[:400], 2).counts[d]
+        assert np.array_equal(counted, want)
+    parts = [MarkovChain.fit([stretch], 2).counts for stretch in stretches[:2000] if (stretch < 4).any()]
+    assert np.array_equal(MarkovChain.fit(stretches[:2000], 2).counts[2], sum(part[2] for part in parts))
+    assert found[0].sum() == 2 * sum(int((stretch < 4).sum()) for stretch in stretches)
