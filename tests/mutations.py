@@ -177,7 +177,7 @@ FAULTS = (
     ),
     Fault(
         "dropout not keyed by the step",
-        "dnadiff/training/module.py",
+        "dnadiff/training/network.py",
         'key64("dropout", self.seed, self.step, ranks.rank(), self.micro)',
         'key64("dropout", self.seed, ranks.rank(), self.micro)',
         ("tests/unit/test_training_module.py",),
@@ -219,7 +219,7 @@ FAULTS = (
     ),
     Fault(
         "the average not restored",
-        "dnadiff/training/module.py",
+        "dnadiff/training/network.py",
         '        self.ema.load_state_dict(state["ema"])\n',
         "",
         ("tests/reliability/test_resume.py",),
