@@ -1,6 +1,6 @@
 """From autoregression to masked diffusion: one network, block sizes from 1 to a window, at equal tokens on E. coli.
 
-    python benchmarks/ecoli_blocks.py --work DIR [--only ...] [--steps 800] [-o benchmarks/results/ecoli_blocks.json]
+    python benchmarks/ecoli_blocks.py --work DIR [--only ...] [--steps 1600] [-o benchmarks/results/ecoli_blocks.json]
 
 Trains on the first 85 % and scores the last 10 % in windows of [BOS] and 255 bases. Every run is kept in DIR as it
 finishes and not repeated. The table gives bits per base with the standard error over windows, the difference to AR
@@ -24,7 +24,8 @@ from dnadiff.recipes.train import train
 ECOLI = Path(__file__).parent.parent / "data" / "ecoli_k12_mg1655.fa.gz"
 COMMON = [
     "data=ecoli", "model=nano", "model.stem=0", "data.bos=true", "data.windows=random", "optim=short",
-    "optim.schedule=cosine", "optim.lr_min=5e-5", "train.minutes=null",
+    "optim.schedule=cosine", "optim.lr_min=5e-5", "optim.batch_size=8", "train.minutes=null", "train.val_every=200",
+    "train.log_every=50",
 ]  # fmt: skip
 SIDES = {
     "AR": ["algo=ar"],
@@ -40,7 +41,7 @@ def measured(name: str, steps: int, seed: int, work: Path) -> None:
     stem = work / name.replace(", ", "-").replace(" ", "_")
     if stem.with_suffix(".json").exists():
         return
-    length = [f"train.steps={steps}", f"train.checkpoint_every={steps}", "train.val_every=100", f"seed={seed}"]
+    length = [f"train.steps={steps}", f"train.checkpoint_every={steps}", f"seed={seed}"]
     run, begin = str(stem.with_suffix(".run")), time.process_time()
     train(compose([*SIDES[name], *COMMON, *length]), str(ECOLI), run, quiet=True)
     trained = time.process_time()
@@ -50,7 +51,7 @@ def measured(name: str, steps: int, seed: int, work: Path) -> None:
     model = part.model
     np.savez(stem.with_suffix(".npz"), item_ids=model.item_ids, bits=model.bits, counts=model.counts)
     facts = {
-        "name": name, "settings": SIDES[name], "steps": steps, "seed": seed, "tokens": steps * 32 * 256,
+        "name": name, "settings": SIDES[name], "steps": steps, "seed": seed, "tokens": steps * 8 * 256,
         "bits_per_base": model.bits_per_base, "standard_error": model.standard_error,
         "monte_carlo_error": model.monte_carlo_error, "draws": model.bits.shape[1], "windows": len(model.counts),
         "floor": best[0], "floor_bits_per_base": best[1].bits_per_base,
@@ -86,7 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder of runs and results")
     parser.add_argument("--only", nargs="+", choices=SIDES, default=list(SIDES))
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=1600)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("-o", "--out", type=Path, default=Path(__file__).parent / "results" / "ecoli_blocks.json")
     args = parser.parse_args()

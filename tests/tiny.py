@@ -38,6 +38,10 @@ def tiny_denoiser(seed=0, **changes):
     return denoiser.eval()
 
 
+BLOCKS = {"algo": "bd3lm", "bos": True, "block_size": 4}
+"""What SPEC says besides, of a model trained on blocks."""
+
+
 def tiny_next_token(seed=0):
     """An autoregressive one with the same weights."""
     return tiny_denoiser(seed, parameterization={"name": "next_token", "mask_id": MASK, "allowed": list(BASES)})

@@ -73,7 +73,7 @@ _DNA = {
     "tags": "dna, genomics, ",
     "what": "DNA",
     "unit": "base",
-    "use": "\n```\ndna-diff sample FOLDER -n 10 -o synthetic.fa\n```\n",
+    "use": "\n```\ndna-diff sample FOLDER -n 10 -o synthetic.fa\ndna-diff evaluate FOLDER genome.fa\n```\n",
     "limits": """\
 It knows the genomes it was trained on and nothing else: sequences it generates resemble them in statistics, and nothing
 about their function follows. Screen generated sequence before synthesis, as you would any other.""",

@@ -22,21 +22,24 @@ Shapes = Mapping[str, tuple[tuple[int, ...], str]]
 
 
 def check_head(spec: Mapping[str, Any], place: str) -> None:
-    """Refuses a spec whose window length or switches are impossible.
+    """Refuses a spec whose window length, switches or names of classes are impossible.
 
     Args:
-        spec: Its ``length``, ``bos`` and ``time_conditioning`` are looked at.
+        spec: Its ``length``, ``bos``, ``time_conditioning``, ``classes`` and ``label`` are looked at.
         place: Where it comes from, for the message.
 
     Raises:
         InputError: One of them is.
     """
-    for key, kind in (("length", int), ("bos", bool), ("time_conditioning", bool)):
+    for key, kind in (("length", int), ("bos", bool), ("time_conditioning", bool), ("label", str)):
         value = spec.get(key, kind())
         if type(value) is not kind:
             raise InputError(f"{place}: found {key}={value!r:.60}; {_WORDS[kind]} would work")
     if not 1 <= spec.get("length", 0) <= _LONGEST:
         raise InputError(f"{place}: found length={spec.get('length')}; 1 to {_LONGEST:,} would work")
+    classes = spec.get("classes", [])
+    if not (isinstance(classes, list) and all(type(name) is str for name in classes)):
+        raise InputError(f"{place}: found classes={classes!r:.60}; a list of names would work")
 
 
 def check_arguments(constructor: Callable[..., Any], arguments: Mapping[str, Any], where: str) -> None:

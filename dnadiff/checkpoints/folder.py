@@ -79,6 +79,9 @@ def build_denoiser(spec: Spec) -> Denoiser:
     backbone = made(BACKBONES, section_of(spec, "backbone"), "backbone")
     if max(*parameterization.allowed, parameterization.mask_id) >= backbone.vocab_size:
         raise InputError(f"parameterization.allowed: ids must lie below backbone.vocab_size={backbone.vocab_size}")
+    classes = spec.get("classes", [])
+    if classes and len(classes) != backbone.n_classes:
+        raise InputError(f"classes: found {len(classes)} names; backbone.n_classes={backbone.n_classes} would work")
     return Denoiser(backbone, parameterization, process, time_conditioning=bool(spec.get("time_conditioning", False)))
 
 

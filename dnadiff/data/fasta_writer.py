@@ -121,13 +121,57 @@ def fasta_record(name: str, sequence: str, description: str = "") -> bytes:
     Raises:
         ValueError: The record would not be read back as it is.
     """
+    wrap = LineWrap()
+    return b"".join([fasta_header(name, description), wrap.add(sequence), wrap.end()])
+
+
+def fasta_header(name: str, description: str = "") -> bytes:
+    """The first line of a record.
+
+    Args:
+        name: Printable ASCII without blanks.
+        description: The rest of the line.
+
+    Raises:
+        ValueError: The line would not be read back as it is.
+    """
     if not name or not (name.isascii() and name.isprintable()) or " " in name:
         raise ValueError(f"record name {name!r}: printable ASCII without blanks would work")
     if not description.isprintable():
         raise ValueError(f"description of {name}: one line of printable characters would work")
-    if not sequence:
-        raise ValueError(f"record {name}: has no bases")
-    alphabet.encode(sequence)
-    lines = [f">{name} {description}".rstrip()]
-    lines += [sequence[i : i + _WIDTH] for i in range(0, len(sequence), _WIDTH)]
-    return ("\n".join(lines) + "\n").encode()
+    return f">{name} {description}".rstrip().encode() + b"\n"
+
+
+class LineWrap:
+    """The sequence of one record, given in pieces of any length and cut into lines of 60.
+
+    Attributes:
+        bases: How many were given.
+    """
+
+    def __init__(self) -> None:
+        self.bases = 0
+        self._left = ""
+
+    def add(self, sequence: str) -> bytes:
+        """The lines that some more nucleotide letters complete.
+
+        Raises:
+            ValueError: A letter is no nucleotide.
+        """
+        alphabet.encode(sequence)
+        self.bases += len(sequence)
+        letters = self._left + sequence
+        whole = len(letters) // _WIDTH * _WIDTH
+        self._left = letters[whole:]
+        return "".join(f"{letters[i : i + _WIDTH]}\n" for i in range(0, whole, _WIDTH)).encode()
+
+    def end(self) -> bytes:
+        """The last line, if it is shorter.
+
+        Raises:
+            ValueError: There was no base.
+        """
+        if not self.bases:
+            raise ValueError("a record has no bases")
+        return f"{self._left}\n".encode() if self._left else b""

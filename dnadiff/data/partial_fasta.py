@@ -1,6 +1,6 @@
 """A FASTA output while it grows: what is finished survives a killed process.
 
-``OUT.partial`` begins with the settings of the work and holds one mark after every batch of records::
+``OUT.partial`` begins with the settings of the work and holds a mark after every few records::
 
     ;{"seed": 7, ...}
     >synthetic_1 seed=7
@@ -8,7 +8,8 @@
     ;1 1c291ca3
 
 A mark is the number of records above it and the CRC-32 of their text. What stands above the last mark that is right is
-whole; what a killed process left below it is cut off by the one that goes on. A line that begins with ``;`` is a
+whole; what a killed process left below it, such as the first million bases of a record, is cut off by the one that goes
+on, which begins that record again. A line that begins with ``;`` is a
 comment in FASTA, so the file can be read as it is. Only whole files are put together to ``OUT``.
 """
 
@@ -27,6 +28,19 @@ from dnadiff.errors import InputError, ResourceError
 
 _BEGINNING = b";{"
 _PIECE = 1 << 20
+_KEPT = "what was finished is kept"
+
+
+class Text(NamedTuple):
+    """Some of a FASTA file.
+
+    Attributes:
+        fasta: Lines, headers included.
+        records: Records that end in it. If there are any, the last one ends with it.
+    """
+
+    fasta: bytes
+    records: int
 
 
 class Progress(NamedTuple):
@@ -83,15 +97,16 @@ class PartialFasta:
             self._file.close()
             raise
 
-    def add(self, records: Sequence[bytes]) -> None:
-        """Adds records, each one as ``fasta_record`` makes it, and waits until they are on the disk.
+    def add(self, text: Text) -> None:
+        """Adds text; if it ends a record, waits until all is on the disk.
 
         Raises:
-            ResourceError: The disk is full; the records added before are still there.
+            ResourceError: The disk is full; the records that ended before are still there.
         """
-        text = b"".join(records)
-        total, crc = self.records + len(records), zlib.crc32(text, self._crc)
-        self._write(text + _mark(total, crc))
+        total, crc = self.records + text.records, zlib.crc32(text.fasta, self._crc)
+        self._write(text.fasta + (_mark(total, crc) if text.records else b""))
+        if text.records:
+            self._sync()
         self.records, self._crc = total, crc
 
     def _claim(self) -> None:
@@ -110,15 +125,19 @@ class PartialFasta:
         head = f";{json.dumps(settings)}\n".encode()
         try:
             self._write(head + _mark(0, 0))
+            self._sync()
         except ResourceError:
             self.path.unlink()
             raise
         return Progress(dict(settings), 0, 0, self._file.tell())
 
     def _write(self, text: bytes) -> None:
-        with atomic.disk_errors(self.path, "what was finished is kept"):
+        with atomic.disk_errors(self.path, _KEPT):
             while text:
                 text = text[self._file.write(text) :]
+
+    def _sync(self) -> None:
+        with atomic.disk_errors(self.path, _KEPT):
             os.fsync(self._file.fileno())
 
     def __enter__(self) -> Self:

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dnadiff.diffusion.sampler import DONE, Conditions, Revealing, Sampler, positions
@@ -89,7 +90,7 @@ class BlockSampler(Sampler):
     def walk(self, x: Tensor, draws: Draws, conditions: Conditions) -> Tensor:
         """Rows (B, L) with every mask replaced, block by block; what follows the end of a row is ``fill``."""
         out = x.clone() if self.fill is None else torch.full_like(x, self.fill)
-        for start, tokens, _ in _Rows(self, draws, conditions).walk(x):
+        for start, tokens, _ in _Rows(self, draws, conditions).walk(x, x.shape[1]):
             out[:, start : start + tokens.shape[1]] = tokens
         return out
 
@@ -99,16 +100,36 @@ class BlockSampler(Sampler):
         x: Tensor,
         draws: Draws,
         *,
+        length: int | None = None,
         allowed: Tensor | None = None,
         labels: Tensor | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Iterator[Piece]:
         """The blocks as they are finished: those of the rows of a call from left to right, then those of the next.
 
-        Once all rows of a call have ended, their other blocks are not there. Arguments and errors as of ``Sampler``.
+        Once all rows of a call have ended, their other blocks are not there. No tensor is longer than ``x``, a window
+        or a prefill, so with a window the memory it takes does not depend on ``length``. Other arguments and errors as
+        of ``Sampler``.
+
+        Args:
+            x: How the rows begin, (B, L) int64, L at least 1.
+            draws: Randomness of the rows.
+            length: Tokens of a row, L or more; those behind ``x`` are masked, and allowed what the last of ``x`` is.
+                None is L.
+            allowed: Tokens each position of ``x`` may become, bool, broadcastable to (B, L, V).
+            labels: Class of each row, (B,) int64.
+            progress: As of ``Sampler``.
+
+        Raises:
+            InputError: ``length`` is less than L, or L is 0.
         """
+        length = x.shape[1] if length is None else length
+        if not 1 <= x.shape[1] <= length:
+            raise InputError(
+                f"length={length}: the rows begin with {x.shape[1]} tokens; 1 to {length} of them would do"
+            )
         for rows, conditions in self.calls(x, allowed, labels, progress):
-            for start, tokens, ended in _Rows(self, draws.rows(rows), conditions).walk(x[rows]):
+            for start, tokens, ended in _Rows(self, draws.rows(rows), conditions).walk(x[rows], length):
                 yield Piece(rows, start, tokens, ended)
 
 
@@ -119,18 +140,21 @@ class _Rows:
         self.sampler, self.draws, self.conditions = sampler, draws, conditions
         self.cache = KVCache(None if sampler.window is None else sampler.window - sampler.block_size)
         self.pending: Tensor
+        self.last: int
 
-    def walk(self, x: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Start, tokens and ended rows of each block of rows x (B, L), until all have ended."""
-        size, length, fill = self.sampler.block_size, x.shape[1], self.sampler.fill
+    def walk(self, x: Tensor, length: int) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Start, tokens and ended rows of each block of rows that begin with x (B, L), until all have ended."""
+        size, fill, mask_id = self.sampler.block_size, self.sampler.fill, self.sampler.process.mask_id
+        self.last = x.shape[1] - 1
         ended = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         recent, made = x[:, :0], ended[:, None][:, :0]
         self.pending = x[:, :0]
         for start in range(0, length, size):
             tokens = x[:, start : start + size]
+            tokens = F.pad(tokens, (0, min(size, length - start) - tokens.shape[1]), value=mask_id)
             if self.sampler.stop:
                 tokens = torch.where(ended[:, None], fill, tokens)
-            masked = tokens == self.sampler.process.mask_id
+            masked = tokens == mask_id
             tokens = self._fill(tokens, masked, start)
             self._store(tokens)
             if self.sampler.stop:
@@ -168,7 +192,7 @@ class _Rows:
             at = positions(reveal)
             here = reveal.gather(1, at)  # rows that are done ask about a token they have
             log_p = self._ask(tokens, plan.time.gather(1, now.indices), at)
-            allowed = self.conditions.allowed_at(start + at)
+            allowed = self.conditions.allowed_at((start + at).clamp(max=self.last))
             drawn = sampler.draw(log_p, v.gather(1, at), None if allowed is None else allowed | ~here[..., None])
             tokens = tokens.scatter(1, at, torch.where(here, drawn, tokens.gather(1, at)))
             left = left.masked_fill(reveal, DONE)

@@ -1,22 +1,24 @@
 """``dna-diff evaluate``: bits per base of held-out windows, beside Markov floors of the same windows."""
 
 import sys
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dnadiff.checkpoints.folder import model_folder
 from dnadiff.checkpoints.provenance import provenance
 from dnadiff.evaluation.likelihood import chosen_floors, floor_scores, summarise
 from dnadiff.evaluation.markov import MarkovChain
 from dnadiff.evaluation.score_part import ScorePart
 from dnadiff.recipes.inputs import held_out_windows
-from dnadiff.recipes.methods import likelihood_in_words
 from dnadiff.recipes.run_folder import run_config, run_split
-from dnadiff.recipes.scoring import Asked, batches_of, genome_of, opened, scored
+from dnadiff.recipes.scoring import Asked, batches_of, opened, scored
 from dnadiff.recipes.shards import WHOLE, check_seed
 from dnadiff.recipes.tables import Column, check_out, publish
+from dnadiff.recipes.windows_to_score import genome_of
 from dnadiff.training import ranks
 
 PATIENCE = timedelta(days=7)
@@ -37,7 +39,7 @@ def evaluate(
     data: str | None = None,
     out: str | None = None,
     *,
-    split: str = "test",
+    split: str | None = None,
     samples: int = 1,
     windows: int | None = None,
     both_strands: bool = False,
@@ -53,10 +55,10 @@ def evaluate(
     Processes that ``torchrun`` started share the windows; all get the report and the first one writes it.
 
     Args:
-        run: Run folder.
+        run: Run folder, or a model folder together with a genome.
         data: A FASTA file or store to score whole, or a BED file of regions of the run's genome; None scores a split.
         out: ``.json``, ``.tsv``, ``-`` or None, see ``tables.publish``.
-        split: ``test``, ``valid`` or ``train``.
+        split: ``test``, ``valid`` or ``train``; None is ``test``.
         samples: Draws a window.
         windows: Score this many windows, evenly spaced; None scores all.
         both_strands: Average the bound over the two strands of every window.
@@ -82,11 +84,9 @@ def report(run: str, part: ScorePart, out: str | None, quiet: bool, argv: list[s
     exact = part.about["exact"]
     rows = summarise(part.model, chosen_floors(part.floors), exact=exact)
     settings, genome = {"run": run} | part.about["settings"], part.about["genome"]
-    notes = list(part.about["notes"])
-    if part.about["baseline"] is None:
-        notes.append(f"{Path(run) / 'baseline.npz'} is missing: no Markov floors")
+    notes = part.about["notes"]
     told = {
-        "protocol": [*_protocol(part.about["what"], rows[0], settings, exact), *notes, verdict(rows)],
+        "protocol": [*_protocol(part.about, rows), *notes, verdict(rows)],
         "verdict": verdict(rows),
         "rows": rows,
         "settings": settings,
@@ -94,7 +94,7 @@ def report(run: str, part: ScorePart, out: str | None, quiet: bool, argv: list[s
     if ranks.rank() == 0:
         for note in notes:
             print(f"dna-diff: note: {note}", file=sys.stderr)
-        inputs = {f"{run}/model": part.about["model"], genome[0]: genome[1]}
+        inputs = {str(model_folder(run)): part.about["model"], genome[0]: genome[1]}
         publish(out, told, COLUMNS, provenance(argv or [], settings["seed"], inputs), quiet)
     return told
 
@@ -122,15 +122,18 @@ def verdict(rows: list[dict]) -> str:
     return f"the model {won} lies {gap}" if beaten else f"the model {won} it lies {gap}"
 
 
-def _protocol(what: str, model: dict, settings: dict, exact: bool) -> list[str]:
+def _protocol(about: Mapping[str, Any], rows: list[dict]) -> list[str]:
+    settings, model = about["settings"], rows[0]
     strands = "both strands, averaged" if settings["both_strands"] else "forward strand"
     draws = "1 draw" if settings["draws"] == 1 else f"{settings['draws']} draws"
-    drawn = "" if exact else f"{draws} a window, seed {settings['seed']}, "
-    return [
-        f"{what}: {model['windows']:,} windows of {settings['length']} tokens on a grid, {model['bases']:,} bases, "
-        f"{strands}",
-        f"{likelihood_in_words(settings['objective'])}, {drawn}{settings['dtype']}; ± is the standard error over "
-        "windows",
+    drawn = "" if about["exact"] else f"{draws} a window, seed {settings['seed']}, "
+    floors = (
         "Markov floors: counted on both strands of the training split, context restarts at every window; "
-        "best is the order that pays least for these windows",
+        "best is the order that pays least for these windows"
+    )
+    return [
+        f"{about['what']}: {model['windows']:,} windows of {settings['length']} tokens on a grid, "
+        f"{model['bases']:,} bases, {strands}",
+        f"{about['likelihood']}, {drawn}{settings['dtype']}; ± is the standard error over windows",
+        *([floors] if rows[1:] else []),
     ]

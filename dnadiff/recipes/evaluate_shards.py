@@ -21,7 +21,7 @@ def evaluate_shard(run: str, out: str | None, shard: Shard, asked: Asked, *, qui
     """Writes the scores of one shard; if that has been done before, nothing happens.
 
     Args:
-        run: Run folder.
+        run: Run folder, or a model folder together with a genome.
         out: Part to write, ``.npz``.
         shard: Which of the windows to score.
         asked: What to score; with a seed.
@@ -57,7 +57,7 @@ def merge(
     """The report that one process would have given, from the parts of all shards.
 
     Args:
-        run: Run folder.
+        run: Run or model folder.
         parts: The files of all shards, in any order.
         out: ``.json``, ``.tsv``, ``-`` or None, see ``tables.publish``.
         quiet: Do not print the report if it is written to a file.

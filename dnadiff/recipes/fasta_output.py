@@ -1,4 +1,4 @@
-"""The life of a FASTA output: begun as ``OUT.partial``, grown batch by batch, continued after a kill, put together.
+"""The life of a FASTA output: begun as ``OUT.partial``, grown as it is made, continued after a kill, put together.
 
 Without ``torchrun`` there is one partial file. With it each process writes one, ``OUT.partial-2of4``; whoever finishes
 last puts them together in order, so the processes need not talk to each other and may each be killed and resumed.
@@ -13,12 +13,12 @@ from typing import Any
 from dnadiff.checkpoints.provenance import write_provenance
 from dnadiff.data import atomic
 from dnadiff.data.fasta_writer import check_output
-from dnadiff.data.partial_fasta import PartialFasta, check_ours, check_same, join, progress
+from dnadiff.data.partial_fasta import PartialFasta, Text, check_ours, check_same, join, progress
 from dnadiff.errors import InputError
 from dnadiff.recipes.shards import Shard, of_process
 
-Records = Callable[[range], Iterator[list[bytes]]]
-"""The records of some items, in batches."""
+Records = Callable[[range], Iterator[Text]]
+"""The records of some items, as they are made."""
 
 
 def fasta_file(out: str | Path, resume: bool) -> Path | None:
@@ -95,8 +95,8 @@ def write_fasta(
     parts, here = _parts(file), of_process()
     shares = [Shard(number, here.of).take(items, "sequences") for number in range(1, here.of + 1)]
     with PartialFasta(parts[here.number - 1], settings, resume=resume) as part:
-        for batch in records(shares[here.number - 1][part.records :]):
-            part.add(batch)
+        for text in records(shares[here.number - 1][part.records :]):
+            part.add(text)
         with atomic.lock(file):
             done = [progress(path).records for path in parts]
             if done == [len(share) for share in shares]:

@@ -34,7 +34,8 @@ def start_from(folder: str, denoiser: Denoiser, spec: Mapping[str, Any]) -> None
     for name in NETWORK:
         old, new = (of["backbone"].get(name, 0) for of in (theirs, spec))
         if old != new:
-            raise InputError(f"{key}: has model.{name}={str(old).lower()} and not {str(new).lower()}; the same works")
+            here, there = (f"model.{name}={str(value).lower()}" for value in (new, old))
+            raise InputError(f"{key}: was built with {there}, and this run has {here}; {there} would work")
     _copy(source, denoiser.backbone, key)
 
 

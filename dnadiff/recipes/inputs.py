@@ -1,6 +1,8 @@
 """From the data keys of a configuration to a split genome and its windows: what train and evaluate must agree on."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from dnadiff.data.genome import Store
 from dnadiff.data.intervals import Interval, read_bed
@@ -8,6 +10,7 @@ from dnadiff.data.labels import classes_of
 from dnadiff.data.splits import Split, make_split
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.data.windows import WindowDataset
+from dnadiff.errors import InputError
 from dnadiff.schema import Config, DataConfig
 
 
@@ -49,22 +52,46 @@ def with_classes(config: Config, store: Store) -> Config:
 def training_windows(config: Config, store: Store, intervals: tuple[Interval, ...], seed: int) -> WindowDataset:
     """Windows to train on: shuffled, on both strands, with the configured weight of repeats."""
     return _windows(
-        config, store, intervals, seed, mode=config.data.windows, shuffle=True,
+        config.data, config.model.length, store, intervals, seed, mode=config.data.windows, shuffle=True,
         reverse_complement=config.data.reverse_complement, repeat_weight=config.data.repeat_weight,
     )  # fmt: skip
 
 
 def held_out_windows(config: Config, store: Store, intervals: tuple[Interval, ...]) -> WindowDataset:
     """Windows to score: adjacent ones of a fixed grid, forward strand, every base weighing the same."""
-    return _windows(config, store, intervals, 0, mode="tiling")
+    return _windows(config.data, config.model.length, store, intervals, 0, mode="tiling")
+
+
+def windows_of_model(spec: Mapping[str, Any], store: Store) -> WindowDataset:
+    """Windows of a whole genome as ``held_out_windows`` cuts them, for a model of which only the folder is there.
+
+    A spec says how long windows are, how they begin, whether N is a token and which classes there are. What it does not
+    say, the least share of known bases in a window, is the default of training.
+
+    Args:
+        spec: Of a model of nucleotides.
+        store: The genome.
+
+    Raises:
+        InputError: The model knows classes and not the word that names them, or a record has none of them.
+    """
+    classes, label = list(spec.get("classes", ())), spec.get("label")
+    if classes and label is None:
+        raise InputError(
+            f"label: found none in the model's config.json, the word of a record that says which of {len(classes)} "
+            "classes it is; the run folder it came from would work"
+        )
+    policy = "token" if NucleotideTokenizer().n_id in spec["parameterization"]["allowed"] else "pad"
+    data = DataConfig(bos=bool(spec.get("bos", False)), n_policy=policy, label=label, classes=classes)
+    whole = tuple(Interval(name, 0, size) for name, size in store.sizes.items())
+    return _windows(data, spec["length"], store, whole, 0, mode="tiling")
 
 
 def _windows(
-    config: Config, store: Store, intervals: tuple[Interval, ...], seed: int, **options: object
+    data: DataConfig, length: int, store: Store, intervals: tuple[Interval, ...], seed: int, **options: object
 ) -> WindowDataset:
-    data = config.data
     labels = classes_of(store, data.label, data.classes)[1] if data.label else None
     return WindowDataset(
-        store, intervals, NucleotideTokenizer(), config.model.length, seed=seed, n_policy=data.n_policy,
+        store, intervals, NucleotideTokenizer(), length, seed=seed, n_policy=data.n_policy,
         min_valid=data.min_valid, bos=data.bos, labels=labels, **options,
     )  # fmt: skip

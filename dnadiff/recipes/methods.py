@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dnadiff.data.tokenizers import NucleotideTokenizer
+from dnadiff.errors import InputError
 from dnadiff.schema import Config
 
 Section = dict[str, Any]
@@ -43,7 +44,11 @@ def allowed_tokens(config: Config) -> list[int]:
 
 
 def likelihood_in_words(scoring: Mapping[str, Any]) -> str:
-    """What the figures of a scoring objective are, such as ``upper bound on -log2 p, count estimator``."""
+    """What the figures of a scoring objective are, such as ``upper bound on -log2 p, count estimator``.
+
+    Raises:
+        InputError: They are no likelihood.
+    """
     if scoring["name"] == "next_token_nll":
         return "exact -log2 p, every base given those before it"
     if scoring.get("block_size") == 1 and scoring["estimator"] == "count":
@@ -55,6 +60,8 @@ def likelihood_in_words(scoring: Mapping[str, Any]) -> str:
         "score_entropy": "score entropy at a time drawn",
         "uniform_nelbo": "uniform noise at a time drawn",
     }
+    if scoring["name"] not in ways:
+        raise InputError(f"objective: {scoring['name']} bounds no likelihood; one of {', '.join(ways)} would work")
     return f"upper bound on -log2 p, {ways[scoring['name']]}"
 
 

@@ -3,6 +3,14 @@
 Sequence i of a seed is the same whatever the batch, the shard and however many are asked for; on a CPU in fp32 to the
 last bit. So a shard is a range of numbers, the shards of some sequences one after the other are the file of one
 process, and a killed process goes on behind the last sequence that is on the disk.
+
+``rows_per_call`` is one of the settings that a sequence depends on: matrix products of another shape may round another
+way in their last bit, and now and then a base is drawn that close to a boundary. With the same setting sequence i is
+read together with the same others everywhere, those of i // rows_per_call, so what was said still holds.
+
+A model of blocks is written while it is sampled, so a sequence may be longer than memory. A killed process leaves half
+a sequence then, and the one that goes on begins it again: what a window has forgotten is still part of the keys of
+deeper layers, and they are not on the disk.
 """
 
 import secrets
@@ -13,17 +21,14 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from dnadiff.checkpoints.folder import model_hash
 from dnadiff.checkpoints.provenance import provenance
-from dnadiff.data.fasta_writer import FastaWriter, fasta_record
-from dnadiff.diffusion import Sampler
+from dnadiff.data.fasta_writer import FastaWriter
+from dnadiff.data.partial_fasta import Text
 from dnadiff.errors import InputError, did_you_mean
-from dnadiff.random import Draws
 from dnadiff.recipes.fasta_output import earlier_seed, fasta_file, finished, write_fasta
-from dnadiff.recipes.model import DTYPES, Model, open_model
+from dnadiff.recipes.model import DTYPES, open_model
+from dnadiff.recipes.records import Recorder
 from dnadiff.recipes.shards import WHOLE, Shard, check_seed
 from dnadiff.recipes.walk import EXACT, Walk, conditioned, sampler_for, settled
 from dnadiff.training import ranks
@@ -94,11 +99,11 @@ def sample(
         note = f"{length:,} bases are more than the {model.window:,} the model was trained on; --stride slides a window"
         _tell(f"note         {note}", quiet)
     model.denoiser.backbone.to(DTYPES[dtype])
-    records = partial(_records, model, sampler, seed, length, batch_size, quiet)
+    records = partial(_records, Recorder(model, sampler, seed, length), batch_size, quiet)
     if file is None:
         with FastaWriter(out) as fasta:
-            for batch in records(items):
-                fasta.put(b"".join(batch))
+            for text in records(items):
+                fasta.put(text.fasta)
     else:
         facts = provenance(argv or [], seed, {str(run): model_hash(run)}) | settings | {"screening": "none"}
         try:
@@ -116,32 +121,10 @@ def _check(*, n: int, batch_size: int, dtype: str) -> None:
         raise InputError(f"--dtype {dtype}: {did_you_mean(dtype, DTYPES)}")
 
 
-def _records(
-    model: Model, sampler: Sampler, seed: int, length: int, batch_size: int, quiet: bool, items: range
-) -> Iterator[list[bytes]]:
-    """The records of these numbers, batch after batch, with a progress bar."""
-    with progress_bar(len(items) * length, quiet) as progress:
-        for start in range(0, len(items), batch_size):
-            batch = items[start : start + batch_size]
-            sequences = _sequences(model, sampler, seed, batch, length, progress)
-            yield [
-                fasta_record(f"synthetic_{item + 1}", sequence, f"seed={seed} {model.name}")
-                for item, sequence in zip(batch, sequences, strict=True)
-            ]
-
-
-def _sequences(
-    model: Model, sampler: Sampler, seed: int, items: range, length: int, progress: Callable[[int], None]
-) -> list[str]:
-    """The sequences of these numbers, each of ``length`` bases."""
-    device = next(model.denoiser.parameters()).device
-    x = model.denoiser.process.prior(len(items), length + model.bos, device=device)
-    if model.bos:
-        x[:, 0] = model.tokenizer.bos_id
-    bases = torch.zeros(model.denoiser.backbone.vocab_size, dtype=torch.bool)
-    bases[list(model.tokenizer.base_ids)] = True  # a model may know N or [SEP] too; neither is a base
-    tokens: Tensor = sampler(x, Draws(seed, items), allowed=bases, progress=progress)[:, int(model.bos) :]
-    return [model.tokenizer.decode(row) for row in tokens.cpu().numpy()]
+def _records(recorder: Recorder, batch_size: int, quiet: bool, items: range) -> Iterator[Text]:
+    """The records of these numbers, with a progress bar."""
+    with progress_bar(len(recorder.walked(items)) * recorder.length, quiet) as progress:
+        yield from recorder.records(items, batch_size, progress)
 
 
 def _tell(text: str, quiet: bool) -> None:

@@ -154,7 +154,7 @@ def spec_of(config: Config) -> dict[str, Any]:
         "backbone": {"name": "dit", "vocab_size": tokenizer.vocab_size, **{k: getattr(model, k) for k in sizes},
             **({"n_classes": len(config.data.classes)} if config.data.classes else {}),
         },
-        **({"classes": config.data.classes} if config.data.classes else {}),
+        **({"classes": config.data.classes, "label": config.data.label} if config.data.classes else {}),
         "parameterization": {
             **method.parameterization, "mask_id": tokenizer.mask_id, "allowed": allowed_tokens(config)
         },

@@ -1,7 +1,8 @@
 """Which sampler walks, and how: the settings that ``sample`` and its kin share, and the sampler they amount to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from dnadiff.diffusion import (
     Analytic,
@@ -44,6 +45,7 @@ class Walk:
         block_size: Bases of a block, for models trained on blocks; None is what the model was trained on.
         label: Class to generate, for models trained with classes; None is all of them together.
         guidance: Strength of classifier-free guidance towards the class, at least 0; None does not guide.
+        rows_per_call: Sequences the network reads together, as of ``Sampler``.
     """
 
     sampler: str | None = None
@@ -61,6 +63,7 @@ class Walk:
     block_size: int | None = None
     label: str | None = None
     guidance: float | None = None
+    rows_per_call: int | None = None
 
     def given(self, *names: str) -> dict[str, object]:
         """Those of some settings that are not None."""
@@ -69,6 +72,10 @@ class Walk:
 
 EXACT = Walk()
 """The default: one base a call, from the model's own distribution."""
+
+
+Shared = Mapping[str, Any]
+"""What all samplers take: truncation and rows_per_call."""
 
 
 @dataclass(frozen=True)
@@ -85,35 +92,35 @@ class Kind:
     sampler: type[Sampler]
     needs: str
     own: tuple[str, ...]
-    make: Callable[[Denoiser, Walk, int, Truncation], Sampler]
+    make: Callable[[Denoiser, Walk, int, Shared], Sampler]
 
 
-def _first_hitting(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) -> Sampler:
-    return FirstHitting(denoiser, **walk.given("tokens_per_step"), truncation=truncation)
+def _first_hitting(denoiser: Denoiser, walk: Walk, length: int, shared: Shared) -> Sampler:
+    return FirstHitting(denoiser, **walk.given("tokens_per_step"), **shared)
 
 
-def _ancestral(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) -> Sampler:
-    return Ancestral(denoiser, length if walk.steps is None else walk.steps, truncation=truncation)
+def _ancestral(denoiser: Denoiser, walk: Walk, length: int, shared: Shared) -> Sampler:
+    return Ancestral(denoiser, length if walk.steps is None else walk.steps, **shared)
 
 
-def _remdm(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) -> Sampler:
+def _remdm(denoiser: Denoiser, walk: Walk, length: int, shared: Shared) -> Sampler:
     loop = walk.given("t_on", "t_off", "alpha_on")
     if loop and walk.remask != "loop":
         raise InputError(f"{_flag(next(iter(loop)))}: belongs to --remask loop")
     steps = length if walk.steps is None else walk.steps
-    return ReMDM(denoiser, steps, **walk.given("remask", "eta"), loop=Loop(**loop), truncation=truncation)
+    return ReMDM(denoiser, steps, **walk.given("remask", "eta"), loop=Loop(**loop), **shared)
 
 
-def _posterior(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) -> Sampler:
-    return Posterior(denoiser, length if walk.steps is None else walk.steps, truncation=truncation)
+def _posterior(denoiser: Denoiser, walk: Walk, length: int, shared: Shared) -> Sampler:
+    return Posterior(denoiser, length if walk.steps is None else walk.steps, **shared)
 
 
-def _analytic(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) -> Sampler:
-    return Analytic(denoiser, length if walk.steps is None else walk.steps, truncation=truncation)
+def _analytic(denoiser: Denoiser, walk: Walk, length: int, shared: Shared) -> Sampler:
+    return Analytic(denoiser, length if walk.steps is None else walk.steps, **shared)
 
 
-def _autoregressive(denoiser: Denoiser, walk: Walk, length: int, truncation: Truncation) -> Sampler:
-    return Autoregressive(denoiser, truncation=truncation)
+def _autoregressive(denoiser: Denoiser, walk: Walk, length: int, shared: Shared) -> Sampler:
+    return Autoregressive(denoiser, **shared)
 
 
 MASKED = "a model of masked diffusion (algo=mdlm)"
@@ -222,14 +229,17 @@ def sampler_of(denoiser: Denoiser, walk: Walk, length: int, *, window: int | Non
     """
     if walk.block_size is not None:
         raise InputError(f"--block-size {walk.block_size}: whole sequences are walked here; leave it out")
+    if walk.rows_per_call is not None and walk.rows_per_call < 1:
+        raise InputError(f"--rows-per-call {walk.rows_per_call}: needs 1 or more")
     walk = settled(walk, denoiser)
     make, truncation = SAMPLERS[walk.sampler].make, Truncation(walk.temperature, walk.nucleus, walk.top_k)
+    shared = {"truncation": truncation, "rows_per_call": walk.rows_per_call}
     if walk.stride is None:
-        return make(denoiser, walk, length, truncation)
+        return make(denoiser, walk, length, shared)
     if window is None or length <= window:
         most = "one window" if window is None else f"the window of {window} bases"
         raise InputError(f"--stride {walk.stride}: slides along sequences longer than {most}; leave it out here")
-    return Sliding(make(denoiser, walk, window, truncation), window + lead, walk.stride, lead=lead)
+    return Sliding(make(denoiser, walk, window, shared), window + lead, walk.stride, lead=lead)
 
 
 def _flag(name: str) -> str:

@@ -54,8 +54,8 @@ class DiffusionModule(Training):
         """The noise levels that a model of blocks is trained on; None for other models."""
         return self.objective.clip if isinstance(self.objective, BlockNELBO) else None
 
-    def clip_to(self, clip: Clip) -> None:
-        """Trains a model of blocks on these noise levels from here on."""
+    def train_on(self, clip: Clip) -> None:
+        """Trains a model of blocks on these noise levels from the next step on."""
         self.objective.clip = clip
 
     @property
@@ -99,7 +99,7 @@ class DiffusionModule(Training):
     def take(self, state: dict[str, Any]) -> None:
         """Takes the noise levels over."""
         if state["clip"]:
-            self.clip_to(Clip(*map(float, state["clip"])))
+            self.train_on(Clip(*map(float, state["clip"])))
 
 
 def as_batch(batch: dict[str, Tensor]) -> Batch:

@@ -76,7 +76,7 @@ class HeldOut(Validation[DiffusionModule, Scores]):
     def adapt(self, module: DiffusionModule) -> None:
         """Trains on the noise levels that the search chooses."""
         if clip := self.clip(module):
-            module.clip_to(clip)
+            module.train_on(clip)
 
     def enough(self, module: DiffusionModule) -> bool:
         """Never: a denoiser trains until its time is over."""

@@ -13,7 +13,7 @@ ASKED = ("split", "samples", "windows", "both_strands", "batch_size", "block_siz
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's arguments to a parser; what was left out is None, and the recipe's default."""
     splits = ("test", "valid", "train")
-    parser.add_argument("run", metavar="RUN", help="run folder")
+    parser.add_argument("run", metavar="RUN", help="run folder; with a FASTA file a model folder works too")
     parser.add_argument(
         "data",
         nargs="?",

@@ -1,6 +1,7 @@
 """``dna-diff sample``: its flags and the recipe they reach."""
 
 import argparse
+from dataclasses import replace
 
 from dnadiff.verbs.flags import dtype, seed_and_threads, shard, whole
 from dnadiff.verbs.parser import Verb
@@ -16,6 +17,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     walk_flags(parser)
     parser.add_argument(
         "--batch-size", type=whole(1), default=64, metavar="B", help="sequences at once; changes no sequence"
+    )
+    parser.add_argument(
+        "--rows-per-call",
+        type=whole(1),
+        metavar="N",
+        help="sequences the network reads together: faster in blocks, rounded another way (default: 1 on a CPU)",
     )
     shard(parser, "sequences; `cat` of all parts in order is the whole")
     parser.add_argument(
@@ -35,7 +42,7 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
         args.out,
         n=args.number,
         length=args.length,
-        walk=walk_of(args),
+        walk=replace(walk_of(args), rows_per_call=args.rows_per_call),
         batch_size=args.batch_size,
         dtype=args.dtype,
         seed=args.seed,

@@ -1,5 +1,7 @@
 """BlockSampler: given stay, rows are their own, cached equals uncached equals the training mask, rows end by rules."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -146,6 +148,55 @@ def test_pieces_are_the_sequence_in_order(make):
         seen.append((piece.rows.start, piece.start))
         assert not piece.ended.any()
     assert torch.equal(rebuilt, whole) and seen == sorted(seen)
+
+
+NO_TENSOR_IS_SO_LONG = 10**15
+
+
+@pytest.mark.parametrize("prompt", [1, 6])
+def test_pieces_need_no_more_than_the_window_however_long_the_rows_are(prompt, monkeypatch):
+    """Positions behind x are masked; tokens are those of rows that are given whole."""
+    denoiser, fed, kept = tiny_denoiser(), set(), set()
+    ask = denoiser.forward
+
+    def listen(xt, t, *, cache, **more):
+        out = ask(xt, t, cache=cache, **more)
+        fed.add(xt.shape[1])
+        kept.add(cache._layers[0].buffers[0].shape[2])
+        return out
+
+    monkeypatch.setattr(denoiser, "forward", listen)
+    sampler = BlockSampler(FirstHitting(denoiser), 4, window=8)
+    x = torch.full((1, 240), MASK)
+    x[:, :prompt] = 9
+    pieces = sampler.pieces(x[:, :prompt], Draws(5, [3]), length=NO_TENSOR_IS_SO_LONG)
+    found = torch.cat([piece.tokens for piece in itertools.islice(pieces, 60)], dim=1)
+    assert max(fed) == 8 and max(kept) <= 2 * (8 + 4)
+    assert torch.equal(found, sampler(x, Draws(5, [3])))
+
+
+def test_a_length_cuts_the_last_block():
+    sampler, x = BlockSampler(FirstHitting(tiny_denoiser()), 4), torch.full((2, 10), MASK)
+    pieces = list(sampler.pieces(x[:, :3], Draws(5, [0, 1]), length=10))
+    assert [piece.tokens.shape[1] for piece in pieces] == [4, 4, 2] * 2
+    rows = [torch.cat([piece.tokens for piece in pieces[i : i + 3]], dim=1) for i in (0, 3)]
+    assert torch.equal(torch.cat(rows), sampler(x, Draws(5, [0, 1])))
+
+
+def test_what_is_allowed_last_is_allowed_ever_after():
+    allowed = torch.zeros(2, VOCAB, dtype=torch.bool)
+    allowed[0, 7], allowed[1, [8, 9]] = True, True
+    sampler = BlockSampler(FirstHitting(tiny_denoiser()), 4)
+    pieces = sampler.pieces(torch.full((1, 2), MASK), Draws(0, [0]), length=30, allowed=allowed)
+    found = torch.cat([piece.tokens for piece in pieces], dim=1)[0].tolist()
+    assert found[0] == 7 and set(found[1:]) == {8, 9}
+
+
+@pytest.mark.parametrize(("given", "length"), [(5, 4), (0, 4), (0, None)])
+def test_a_length_that_does_not_fit_is_refused(given, length):
+    sampler = BlockSampler(FirstHitting(tiny_denoiser()), 4)
+    with pytest.raises(InputError, match="the rows begin with"):
+        next(sampler.pieces(torch.full((1, given), MASK), Draws(0, [0]), length=length))
 
 
 def test_progress_and_nothing_to_do(make):

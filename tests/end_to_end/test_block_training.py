@@ -155,7 +155,7 @@ def test_a_base_is_needed_only_once(genome, base, tmp_path):
 
 
 def test_bases_that_do_not_fit(genome, base, tmp_path, capsys):
-    with pytest.raises(InputError, match=r"has model.n_blocks=1 and not 2; the same works"):
+    with pytest.raises(InputError, match=r"this run has model\.n_blocks=2; model\.n_blocks=1 would work"):
         run(genome, tmp_path / "a", **BLOCKS, init_from=base, model__n_blocks=2)
     with pytest.raises(InputError, match="nowhere"):
         run(genome, tmp_path / "b", **BLOCKS, init_from=tmp_path / "nowhere")

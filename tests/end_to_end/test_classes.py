@@ -7,8 +7,9 @@ import pytest
 import torch
 from Bio import SeqIO
 
-from dnadiff.checkpoints.folder import read_spec
+from dnadiff.checkpoints.folder import load, read_spec, save_model
 from dnadiff.cli import main
+from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.diffusion import Batch
 from dnadiff.random import Draws
 from dnadiff.training.module import DiffusionModule
@@ -116,6 +117,17 @@ def test_windows_are_scored_with_their_class(folder, capsys):
     assert main([*words, "-o", str(out)]) == 0
     bits = json.loads(out.read_text())["rows"][0]["bits_per_base"]
     assert bits < 1.985  # with the class 1.971 can be reached; without it no model pays less than 2.000
+    words[1] += "/model"
+    assert main([*words, "-o", str(folder / "of_model.json")]) == 0
+    assert json.loads((folder / "of_model.json").read_text())["rows"][0]["bits_per_base"] == bits
+
+
+def test_a_model_that_does_not_say_where_classes_stand_is_refused(folder, tmp_path, capsys):
+    spec = read_spec(folder / "run")
+    assert spec.pop("label") == "label"
+    save_model(tmp_path / "model", load(folder / "run"), NucleotideTokenizer(), spec, {})
+    assert main(["evaluate", str(tmp_path / "model"), str(folder / "x.csv")]) == 2
+    assert "label: found none in the model's config.json" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

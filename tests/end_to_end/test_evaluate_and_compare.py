@@ -93,7 +93,7 @@ def test_other_fasta_is_scored_and_a_training_contig_is_noticed(run, tmp_path, m
 
 
 def test_no_run_and_no_report_name_are_one_line_each(run, tmp_path):
-    with pytest.raises(InputError, match=r"config\.json: cannot be read \(No such file or directory\); a run folder"):
+    with pytest.raises(InputError, match="a run folder or a model folder would work"):
         evaluate(str(tmp_path))
     with pytest.raises(InputError, match=r"report\.csv: reports are JSON or TSV"):
         evaluate(str(run), None, "report.csv")

@@ -122,6 +122,14 @@ FOLDERS = {
     "evaluate: a FASTA file": Mistake(["evaluate", "genome.fa"]),
     "evaluate: a store": Mistake(["evaluate", "store"]),
     "evaluate: a model": Mistake(["evaluate", "run/model"]),
+    "evaluate: a split of a model": Mistake(["evaluate", "run/model", "--split", "valid"]),
+    "evaluate: regions and a model": Mistake(["evaluate", "run/model", "regions.bed"]),
+    "evaluate: a split of another genome": Mistake(["evaluate", "run", "synthetic.fa", "--split", "valid"]),
+    "evaluate: a split of a genome and a model": Mistake(["evaluate", "run/model", "synthetic.fa", "--split", "valid"]),
+    "evaluate: a model of an objective that bounds nothing": Mistake(
+        ["evaluate", "run/model", "synthetic.fa"],
+        edited("run/model/config.json", "objective", {"name": "masked_lm", "replacements": [7]}),
+    ),
     "evaluate: a run without a model": Mistake(EVALUATE, lambda: Path("run/model").rename("away")),
     "picture: nothing there": Mistake([*PICTURE[:4], "rum", *PICTURE[5:]]),
     "picture: a FASTA file": Mistake([*PICTURE[:4], "genome.fa", *PICTURE[5:]]),
@@ -156,6 +164,9 @@ SPECS = {
     "sample: a length of null": spec("length", None),
     "sample: a length of zero": spec("length", 0),
     "sample: a switch of text": spec("bos", "yes"),
+    "sample: classes by number": spec("classes", [1, 2]),
+    "sample: more classes than the network has": spec("classes", ["a", "b"]),
+    "sample: a label that is no word": spec("label", 3),
     "sample: the weights of another model": Mistake(
         SAMPLE, lambda: (Path("run/model/model.safetensors").write_bytes(other_weights()), publish())
     ),

@@ -13,7 +13,7 @@ from dnadiff.checkpoints.folder import save_model
 from dnadiff.cli import main
 from dnadiff.data.fasta import read_fasta
 from dnadiff.data.fasta_writer import fasta_record
-from dnadiff.data.partial_fasta import PartialFasta, progress
+from dnadiff.data.partial_fasta import PartialFasta, Text, progress
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.errors import InputError, ResourceError
 from dnadiff.recipes import fasta_output
@@ -243,7 +243,7 @@ def test_what_cannot_be_cut_is_refused(run, tmp_path, capfd, more, told):
 def test_two_processes_do_not_write_the_same_file(tmp_path):
     path = tmp_path / "x.fa.partial"
     with PartialFasta(path, {"seed": 1}, resume=False) as part:
-        part.add([ONE])
+        part.add(Text(ONE, 1))
         with pytest.raises(InputError, match="another process is writing it"):
             PartialFasta(path, {"seed": 1}, resume=True)
     assert progress(path).records == 1
@@ -258,16 +258,16 @@ def test_a_file_that_is_not_ours_is_not_touched(tmp_path):
 
 def test_the_file_is_what_the_module_says(tmp_path):
     with PartialFasta(tmp_path / "p", {"seed": 1}, resume=False) as part:
-        part.add([ONE, TWO])
+        part.add(Text(ONE + TWO, 2))
     assert (tmp_path / "p").read_text() == (';{"seed": 1}\n;0 00000000\n>one seed=1\nACGT\n>two\nGG\n;2 5d990159\n')
 
 
 def test_every_cut_and_every_changed_byte_is_noticed(tmp_path):
     path = tmp_path / "p"
     with PartialFasta(path, {"seed": 1}, resume=False) as part:
-        part.add([ONE])
+        part.add(Text(ONE, 1))
         first = path.stat().st_size
-        part.add([TWO, TWO])
+        part.add(Text(TWO + TWO, 2))
     data = path.read_bytes()
     for size in range(len(data)):
         path.write_bytes(data[:size])
@@ -285,8 +285,8 @@ def test_a_block_without_a_record_leaves_nothing_and_one_that_fails_keeps_what_i
     assert not path.exists()
     full = pytest.raises(ResourceError, match=r"No space left on device.; what was finished is kept")
     with full, PartialFasta(path, {}, resume=False) as part:
-        part.add([ONE])
+        part.add(Text(ONE, 1))
         part._file.close()
         part._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115 - closed by the block
-        part.add([TWO])
+        part.add(Text(TWO, 1))
     assert progress(path).records == 1

@@ -7,7 +7,7 @@ import pytest
 from Bio import SeqIO
 
 from dnadiff.data.fasta import read_fasta
-from dnadiff.data.fasta_writer import FastaWriter
+from dnadiff.data.fasta_writer import FastaWriter, LineWrap, fasta_record
 from dnadiff.errors import InputError, ResourceError
 
 RECORDS = [("one", "ACGT" * 40, "seed=1 step=2"), ("two", "A", ""), ("three", "G" * 60, "")]
@@ -34,6 +34,24 @@ def test_biopython_and_we_read_back_what_was_written(name, tmp_path):
 def test_lines_are_sixty_long(tmp_path):
     write(tmp_path / "out.fa")
     assert [len(line) for line in (tmp_path / "out.fa").read_text().splitlines()] == [18, 60, 60, 40, 4, 1, 6, 60]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 59, 60, 61, 200])
+@pytest.mark.parametrize("length", [1, 60, 61, 120, 150])
+def test_a_sequence_in_pieces_is_cut_into_the_same_lines(piece, length):
+    sequence, wrap = ("ACGGT" * length)[:length], LineWrap()
+    lines = [wrap.add(sequence[i : i + piece]) for i in range(0, length, piece)]
+    assert b">x\n" + b"".join(lines) + wrap.end() == fasta_record("x", sequence)
+    assert wrap.bases == length and all(len(line) % 61 == 0 for line in lines)
+
+
+def test_a_record_without_bases_or_of_other_letters_is_none():
+    with pytest.raises(ValueError, match="no bases"):
+        LineWrap().end()
+    with pytest.raises(ValueError, match="no bases"):
+        fasta_record("x", "")
+    with pytest.raises(ValueError, match="E"):
+        LineWrap().add("ACGE")
 
 
 def test_compressed_bytes_have_no_time_stamp(tmp_path):

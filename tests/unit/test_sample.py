@@ -125,6 +125,7 @@ def test_bf16_is_another_precision_of_the_same_thing(run, tmp_path):
         ({"walk": Walk(temperature=0.0)}, "temperature"),
         ({"walk": Walk(nucleus=2.0)}, "nucleus"),
         ({"walk": Walk(top_k=0)}, "top_k=0"),
+        ({"walk": Walk(rows_per_call=0)}, "--rows-per-call 0"),
         ({"walk": Walk(remask="cap")}, "--remask: belongs to --sampler remdm; first_hitting takes --tokens-per-step"),
         ({"walk": Walk("ancestral", eta=0.1)}, "--eta: belongs to --sampler remdm; ancestral takes --steps"),
         ({"walk": Walk("remdm", remask="capp")}, "did you mean cap"),
@@ -150,7 +151,7 @@ def test_every_sampler_from_the_command_line(run, tmp_path):
             "--sampler remdm --steps 4 --remask conf",
             "--sampler remdm --steps 8 --remask loop --eta .1 --t-on .6 --t-off .1 --alpha-on .8",
             "--sampler ancestral --steps 3 --top-k 2 --length 40 --stride 8",
-            "--length 40 --stride 16",
+            "--length 40 --stride 16 --rows-per-call 2",
         )
     ):
         out = tmp_path / f"{i}.fa"
