@@ -42,6 +42,6 @@ def write_task(folder, n=120, length=20, seed=0):
             rows.writerow(["sequence", "label"])
             for number in range(count):
                 rich = number % 2
-                p = np.array([0.3, 0.2, 0.2, 0.3] if not rich else [0.2, 0.3, 0.3, 0.2])
+                p = [0.15, 0.35, 0.35, 0.15] if rich else [0.35, 0.15, 0.15, 0.35]
                 rows.writerow(["".join(rng.choice(list("ACGT"), length, p=p)), ("at", "gc")[rich]])
     return folder

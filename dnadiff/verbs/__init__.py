@@ -4,7 +4,21 @@ A verb imports its recipe when it runs, so help needs nothing but the standard l
 they can be without opening a file.
 """
 
-from dnadiff.verbs import cite, compare, completion, config, convert, design, doctor, evaluate, prepare, sample, train
+from dnadiff.verbs import (
+    cite,
+    compare,
+    completion,
+    config,
+    convert,
+    design,
+    doctor,
+    evaluate,
+    finetune,
+    predict,
+    prepare,
+    sample,
+    train,
+)
 from dnadiff.verbs.parser import Parser, Verb
 
 VERBS: dict[str, Verb] = {
@@ -14,6 +28,8 @@ VERBS: dict[str, Verb] = {
     "design": design.VERB,
     "evaluate": evaluate.VERB,
     "compare": compare.VERB,
+    "finetune": finetune.VERB,
+    "predict": predict.VERB,
     "convert": convert.VERB,
     "config": config.VERB,
     "doctor": doctor.VERB,
