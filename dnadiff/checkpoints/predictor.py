@@ -213,7 +213,7 @@ def load_predictor(path: str | Path) -> FineTuned:
 def _read_spec(folder: Path) -> dict[str, Any]:
     spec, place = any_spec(folder), folder / CONFIG
     if "head" not in spec:
-        raise InputError(f"{folder}: is a denoiser, not a fine-tuned model; dna-diff finetune makes one of it")
+        raise InputError(f"{folder}: is a denoiser, not a fine-tuned model; what finetune makes of it would work")
     labels, head = section_of(spec, "labels"), section_of(spec, "head")
     for key, kind in _LABELS.items():
         if type(labels.get(key)) is not kind:

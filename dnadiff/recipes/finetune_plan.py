@@ -202,7 +202,9 @@ def _check_choice(config: FinetuneConfig, data: Labelled) -> None:
     train = config.train
     if data.valid is None:
         if train.patience is not None:
-            raise InputError(f"train.patience={train.patience:g}: waits for validations and nothing is held out")
+            raise InputError(
+                f"train.patience={train.patience:g}: waits for validations; data.valid_fraction above 0 would work"
+            )
         return
     shape = (len(data.valid), len(data.meaning.names))
     trial = np.random.default_rng(0).dirichlet(np.ones(max(2, shape[1])), shape[0])[:, : shape[1]]

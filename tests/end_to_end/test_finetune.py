@@ -162,7 +162,6 @@ def test_training_ends_when_patience_does(home, tmp_path):
 
 
 BACKBONES = {
-    "mdlm": {},
     "ar": {"algo": "ar"},
     "bd3lm": {"algo": "bd3lm", "block_size": 4},
     "adaptive norms": {"model__adaln": "true", "time_conditioning": "true"},
@@ -173,7 +172,7 @@ BACKBONES = {
 def test_a_trained_backbone_is_begun_with(home, tmp_path, method):
     changes = {"model__stem": 0, "model__adaln": "false"} | BACKBONES[method]
     base = run(write_genome(tmp_path / "g.fa"), tmp_path / "base", **changes)
-    out = finetune(base, home / "task", tmp_path / "run", train__epochs=2, model__dropout=0.2)
+    out = finetune(base, home / "task", tmp_path / "run", train__epochs=1, model__dropout=0.2)
     model, spec = dnadiff.load_predictor(out), json.loads((out / "model" / "config.json").read_text())
     causal = {"ar": 1, "bd3lm": 4}.get(method)
     wanted = {"name": "block_causal", "block_size": causal} if causal else {"name": "full"}
@@ -184,7 +183,7 @@ def test_a_trained_backbone_is_begun_with(home, tmp_path, method):
     moved = {name: float((now[name] - begun[name]).abs().max()) for name in begun}
     assert moved["output_layer.linear.weight"] == 0 < moved["blocks.0.attn_qkv.weight"] < 0.2
     shutil.rmtree(base)
-    assert main(["finetune", "--resume", str(out), "-q", "train.epochs=3"]) == 0  # the base is not needed any more
+    assert main(["finetune", "--resume", str(out), "-q", "train.epochs=1.5"]) == 0  # the base is not needed any more
 
 
 def test_what_is_begun_with_are_its_averaged_weights(home, tmp_path):
@@ -202,7 +201,7 @@ def test_numbers_are_learnt_on_both_strands(tmp_path):
     (tmp_path / "x.csv").write_text("sequence,gc\n" + "\n".join(lines) + "\n")
     out = finetune(
         "scratch", tmp_path / "x.csv", tmp_path / "run", data__label="gc", data__both_strands="true",
-        data__reverse_complement=0.5, head__pooling="attention", train__epochs=6, baselines="false",
+        data__reverse_complement=0.5, head__pooling="attention", train__epochs=4, baselines="false",
     )  # fmt: skip
     report = report_of(out)
     assert report["kind"] == "regression" and row_of(out, "fine-tuned")["pearson"] > 0.9
@@ -233,16 +232,8 @@ def test_labels_and_cropped_sequences(tmp_path):
 
 
 def test_the_plan_is_printed_and_nothing_written(home, tmp_path, capsys):
-    words = [
-        "finetune",
-        "scratch",
-        str(home / "task"),
-        "-o",
-        str(tmp_path / "no"),
-        "--dry-run",
-        *words_of("scratch", {}),
-    ]
-    assert main(words) == 0
+    words = ["finetune", "scratch", str(home / "task"), "-o", str(tmp_path / "no"), "--dry-run"]
+    assert main([*words, *words_of("scratch", {})]) == 0
     err = capsys.readouterr().err
     assert "train        80 sequences (at 40, gc 40)" in err and "targets      class: at, gc" in err
     assert "weights      the highest mcc on validation" in err and "40 steps (4 epochs)" in err

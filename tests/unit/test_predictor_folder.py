@@ -60,7 +60,7 @@ def test_a_predictor_is_no_denoiser_and_the_other_way_round(folder, tmp_path):
     with pytest.raises(InputError, match="is a fine-tuned model, not a denoiser; dna-diff predict"):
         dnadiff.load(folder)
     save_model(tmp_path / "d", build_denoiser(tiny.SPEC), NucleotideTokenizer(), tiny.SPEC, {})
-    with pytest.raises(InputError, match="is a denoiser, not a fine-tuned model; dna-diff finetune makes one"):
+    with pytest.raises(InputError, match="is a denoiser, not a fine-tuned model; what finetune makes of it"):
         load_predictor(tmp_path / "d")
 
 
