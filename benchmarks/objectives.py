@@ -4,8 +4,9 @@
 
 Trains on the first 9 Mb and scores the tenth in windows of [BOS] and 255 bases. Every run is kept in DIR as it finishes
 and not repeated, so the command can be stopped and run again, and several can share DIR. The table is made from what
-DIR holds: bits per base with its standard error over windows, the difference to MDLM paired by window and averaged over
-seeds, the k-mer divergence of samples beside that of real against real, and seconds of one processor thread.
+DIR holds: bits per base with its standard error over windows (by counts where the bound allows it), the difference to
+MDLM paired by window and averaged over seeds, the k-mer divergence of samples beside that of real against real, and
+seconds of one processor thread.
 """
 
 import argparse
@@ -71,7 +72,7 @@ def measured(name: str, seed: int, steps: int, data: str, work: Path, train_only
         return
     trained = time.process_time()
     denoiser, spec = load(run), read_spec(run)
-    objective = build_objective(scoring_section(spec), denoiser.process)
+    objective = build_objective(scored_with(spec), denoiser.process)
     windows = partial(batches, held_out_windows(run_config(run), open_genome(data), run_split(run)["test"]))
     scores = score(denoiser, objective, windows(), seed=1, samples=1 if objective.exact else DRAWS)
     floors = floor_scores(MarkovChain.load(Path(run) / "baseline.npz"), windows(), windows.args[0].tokenizer)
@@ -97,6 +98,12 @@ def measured(name: str, seed: int, steps: int, data: str, work: Path, train_only
         "seconds_scoring": scored - trained, "seconds_sampling": sampled - scored,
     }  # fmt: skip
     stem.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def scored_with(spec: dict) -> dict:
+    """A model's own bound; by counts where that is another estimate of it, as times leave out its last 0.2 %."""
+    section = dict(scoring_section(spec))
+    return {**section, "estimator": "count"} if section["name"] == "masked_nelbo" else section
 
 
 def batches(dataset: WindowDataset, size: int = 64) -> Iterator[dict[str, np.ndarray]]:

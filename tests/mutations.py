@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.fault import DESIGN_FAULTS, Fault
+from tests.fault import DESIGN_FAULTS, STREAM_FAULTS, Fault
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "mutations.json"
@@ -330,6 +330,7 @@ FAULTS = (
         ("tests/truth/test_stepwise.py",),
     ),
     *DESIGN_FAULTS,
+    *STREAM_FAULTS,
 )
 
 

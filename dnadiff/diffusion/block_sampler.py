@@ -19,7 +19,8 @@ older tokens were still in sight and carry them along, as in every sliding windo
 *Draws* are addressed by the row and the block, so a sample depends neither on its batch nor on how far it is to go:
 shorter samples are the beginnings of longer ones up to the last whole block.
 
-*Given tokens* may lie anywhere. A block sees the given tokens in it and to its left, not those in later blocks.
+*Given tokens* may lie anywhere. A block sees the given tokens in it and to its left, not those in later blocks. A rule
+sees them all: it is asked about whole rows, while the network is shown no more than a block at a time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dnadiff.diffusion.restricted import Rule
 from dnadiff.diffusion.sampler import DONE, Conditions, Revealing, Sampler, positions
 from dnadiff.diffusion.stopping import GO_ON, Stop
 from dnadiff.errors import InputError
@@ -66,6 +68,7 @@ class BlockSampler(Sampler):
         window: Positions a block may see with its own, a multiple of the block size; None: everything before it.
         stop: Rules that end a row early.
         fill: Token that follows the end of a row; needed with ``stop``.
+        rule: What may come, given the row as it stands; asked at every call, besides what is ``allowed``.
 
     Raises:
         InputError: Impossible sizes, or ``stop`` without ``fill``.
@@ -79,12 +82,13 @@ class BlockSampler(Sampler):
         window: int | None = None,
         stop: Sequence[Stop] = (),
         fill: int | None = None,
+        rule: Rule | None = None,
     ) -> None:
         super().__init__(steps.denoiser, truncation=steps.truncation, rows_per_call=steps.rows_per_call)
         if stop and fill is None:
             raise InputError("stop rules need fill, the token that follows the end of a row")
         self.steps, self.block_size, self.window = steps, block_size, window
-        self.stop, self.fill = tuple(stop), fill
+        self.stop, self.fill, self.rule = tuple(stop), fill, rule
         self.pattern = BlockCausal(block_size, window)
 
     def walk(self, x: Tensor, draws: Draws, conditions: Conditions) -> Tensor:
@@ -121,13 +125,15 @@ class BlockSampler(Sampler):
             progress: As of ``Sampler``.
 
         Raises:
-            InputError: ``length`` is less than L, or L is 0.
+            InputError: ``length`` is less than L, L is 0, or there is a rule and ``length`` is more than L.
         """
         length = x.shape[1] if length is None else length
         if not 1 <= x.shape[1] <= length:
             raise InputError(
                 f"length={length}: the rows begin with {x.shape[1]} tokens; 1 to {length} of them would do"
             )
+        if self.rule is not None and length > x.shape[1]:
+            raise InputError(f"length={length}: a rule is asked about whole rows; x of this length would do")
         for rows, conditions in self.calls(x, allowed, labels, progress):
             for start, tokens, ended in _Rows(self, draws.rows(rows), conditions).walk(x[rows], length):
                 yield Piece(rows, start, tokens, ended)
@@ -140,12 +146,12 @@ class _Rows:
         self.sampler, self.draws, self.conditions = sampler, draws, conditions
         self.cache = KVCache(None if sampler.window is None else sampler.window - sampler.block_size)
         self.pending: Tensor
-        self.last: int
+        self.row: Tensor
 
     def walk(self, x: Tensor, length: int) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Start, tokens and ended rows of each block of rows that begin with x (B, L), until all have ended."""
         size, fill, mask_id = self.sampler.block_size, self.sampler.fill, self.sampler.process.mask_id
-        self.last = x.shape[1] - 1
+        self.row = x
         ended = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         recent, made = x[:, :0], ended[:, None][:, :0]
         self.pending = x[:, :0]
@@ -156,6 +162,7 @@ class _Rows:
                 tokens = torch.where(ended[:, None], fill, tokens)
             masked = tokens == mask_id
             tokens = self._fill(tokens, masked, start)
+            self.row = self.row if self.sampler.rule is None else self._with(tokens, start)
             self._store(tokens)
             if self.sampler.stop:
                 recent, made = torch.cat([recent, tokens], dim=1), torch.cat([made, masked], dim=1)
@@ -192,12 +199,24 @@ class _Rows:
             at = positions(reveal)
             here = reveal.gather(1, at)  # rows that are done ask about a token they have
             log_p = self._ask(tokens, plan.time.gather(1, now.indices), at)
-            allowed = self.conditions.allowed_at((start + at).clamp(max=self.last))
+            allowed = self._allowed(tokens, start, at)
             drawn = sampler.draw(log_p, v.gather(1, at), None if allowed is None else allowed | ~here[..., None])
             tokens = tokens.scatter(1, at, torch.where(here, drawn, tokens.gather(1, at)))
             left = left.masked_fill(reveal, DONE)
             self.conditions.progress(int(reveal.sum()))
         return tokens
+
+    def _allowed(self, tokens: Tensor, start: int, at: Tensor) -> Tensor | None:
+        """What may come at some positions of the block, (B, M, V) bool; None restricts nothing."""
+        allowed = self.conditions.allowed_at((start + at).clamp(max=self.row.shape[1] - 1))
+        if self.sampler.rule is None:
+            return allowed
+        fits = self.sampler.rule(self._with(tokens, start), start + at).to(at.device)
+        return fits if allowed is None else allowed & fits
+
+    def _with(self, tokens: Tensor, start: int) -> Tensor:
+        """The whole rows (B, L) with the tokens of a block in their place."""
+        return torch.cat([self.row[:, :start], tokens, self.row[:, start + tokens.shape[1] :]], dim=1)
 
     def _ask(self, tokens: Tensor, time: Tensor, at: Tensor) -> Tensor:
         """log p(x_0 | x_t) at some positions of the block, (B, M, V); pending tokens go in front and are stored."""

@@ -6,6 +6,9 @@ asked at every call of the network, with the sequence as it stands. Logits of wh
 sampler draws from p(x_i | x_t) restricted to what the rule allows and renormalised; it is a backbone around a backbone,
 and samplers know nothing of it. Positions revealed in one call do not know of each other: together they may break a
 rule that each of them keeps, unless one is revealed at a time.
+
+A rule is about whole sequences. Behind a cache a backbone is shown the latest tokens only, so ``BlockSampler``, which
+uses one, takes the rule itself.
 """
 
 from collections.abc import Callable
@@ -15,6 +18,7 @@ from torch import Tensor, nn
 
 from dnadiff.diffusion.denoiser import Denoiser, Wrapper
 from dnadiff.diffusion.parameterization import FLOOR
+from dnadiff.errors import InputError
 from dnadiff.models.attention import Full, Pattern
 from dnadiff.models.cache import KVCache
 
@@ -50,8 +54,16 @@ class RestrictedBackbone(Wrapper):
         cache: KVCache | None = None,
         at: Tensor | slice | None = None,
     ) -> Tensor:
-        """Logits (B, L, V), or (B, M, V) at the positions ``at``, (B, M) or a slice; others as of the backbone."""
-        logits = self.backbone(tokens, sigma, pattern=pattern, valid=valid, labels=labels, cache=cache, at=at)
+        """Logits (B, L, V), or (B, M, V) at the positions ``at``, (B, M) or a slice; others as of the backbone.
+
+        Raises:
+            InputError: There is a cache.
+        """
+        if cache is not None:
+            raise InputError(
+                "a rule is about whole sequences, of which a cache hides the beginning; BlockSampler takes it"
+            )
+        logits = self.backbone(tokens, sigma, pattern=pattern, valid=valid, labels=labels, at=at)
         if not isinstance(at, Tensor):
             everywhere = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape)
             at = everywhere if at is None else everywhere[:, at]

@@ -3,7 +3,8 @@
 Design i of a template is the same for a seed whatever else is asked for; on a CPU in fp32 to the last bit.
 
 What is drawn. With first-hitting, one base a call, letters that are fixed or N, and no constraints: the model's exact
-p(open bases | fixed bases), wherever the fixed bases lie. Other codes and the constraints restrict each position when
+p(open bases | fixed bases), wherever the fixed bases lie. A model of blocks does not see fixed bases in blocks to the
+right; its draws are exact only if there are none. Other codes and the constraints restrict each position when
 it is drawn, so earlier draws do not weigh what they leave to later ones; this and everything else that departs from the
 exact conditional is named after ``conditional=`` in each record. (Keeping only those exact draws that happen to fit
 would be exact again, but n letters of two bases keep one draw in about 2^n.)
@@ -15,6 +16,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+
+import numpy as np
 
 from dnadiff.checkpoints.folder import model_hash
 from dnadiff.checkpoints.provenance import provenance, write_provenance
@@ -28,7 +31,7 @@ from dnadiff.recipes.designer import ROUNDS, Design, Designer
 from dnadiff.recipes.model import DTYPES, Model, open_model
 from dnadiff.recipes.sample import FARTHEST, progress_bar
 from dnadiff.recipes.tables import write_whole
-from dnadiff.recipes.walk import EXACT, MASKED, SAMPLERS, Walk, conditioned, sampler_of, settled
+from dnadiff.recipes.walk import EXACT, MASKED, SAMPLERS, Walk, conditioned, sampler_for, settled
 
 _SHOWN = 20  # templates with repairs or rejections that are listed on standard error; the file has them all
 
@@ -88,13 +91,13 @@ def design(
     designer = Designer(model, walk, constraints, seed)
     for each in templates:
         designer.lookahead.check(each)
-    _say(templates, n, model.window, f"seed {seed}, {model.name}", walk, constraints, quiet)
+    _say(templates, n, model, f"seed {seed}, {model.name}", walk, constraints, quiet)
     model.denoiser.backbone.to(DTYPES[dtype])
     outcomes: list[tuple[Template, Design]] = []
     total = n * sum(int(each.open.sum()) for each in templates)
     with FastaWriter(out) as fasta, progress_bar(total, quiet) as progress:
         for each in templates:
-            described = f"seed={seed} {model.name} conditional={conditional(each, walk, constraints)}"
+            described = f"seed={seed} {model.name} conditional={conditional(each, walk, constraints, model)}"
             for start in range(1, n + 1, batch_size):
                 for drawn in designer.draw(each, range(start, min(start + batch_size, n + 1)), progress):
                     outcomes.append((each, drawn))
@@ -113,7 +116,7 @@ def design(
         write_provenance(Path(out), facts | more | {"screening": "none"})
 
 
-def conditional(template: Template, walk: Walk, constraints: Constraints) -> str:
+def conditional(template: Template, walk: Walk, constraints: Constraints, model: Model) -> str:
     """``exact``, or ``approximate:`` and what departs from the model's p(open bases | fixed bases)."""
     departs = {
         "codes": bool(template.restricted.any()),
@@ -124,18 +127,32 @@ def conditional(template: Template, walk: Walk, constraints: Constraints) -> str
         "nucleus": walk.nucleus != 1,
         "top-k": walk.top_k is not None,
         "guidance": walk.guidance not in (None, 1),
+        "left-only": unseen(template, walk, model),
     }
     names = [name for name, does in departs.items() if does]
     return f"approximate:{','.join(names)}" if names else "exact"
 
 
+def unseen(template: Template, walk: Walk, model: Model) -> bool:
+    """Whether some fixed base lies in a block to the right of an open one, where a model of blocks does not see it."""
+    if model.block_size is None or template.open.all() or not template.open.any():
+        return False
+    blocks = (np.arange(len(template)) + model.bos) // (walk.block_size or model.block_size)
+    return bool(blocks[~template.open].max() > blocks[template.open].min())
+
+
 def _settled(walk: Walk, model: Model) -> Walk:
     """The settings with the sampler named; refuses what cannot fill templates before any work."""
     walk = settled(walk, model.denoiser)
-    needs = SAMPLERS[walk.sampler].needs if model.block_size is None else "a model of blocks (algo=bd3lm)"
+    needs = SAMPLERS[walk.sampler].needs
     if needs != MASKED:
-        raise InputError(f"design: fixed bases may lie on both sides; found {needs}, {MASKED} would work")
-    sampler_of(model.denoiser, walk, model.window)
+        blocks = "one of blocks (algo=bd3lm)"
+        raise InputError(f"design: bases are fixed within a sequence; found {needs}, {MASKED} or {blocks} would work")
+    if walk.stride is not None:
+        raise InputError(f"--stride {walk.stride}: a template is filled as a whole; leave it out")
+    if walk.stop_at_end or walk.min_complexity is not None or walk.rows_per_call is not None:
+        raise InputError("--stop-at-end, --min-complexity and --rows-per-call: belong to sample; leave them out")
+    sampler_for(model, walk, model.window)
     return walk
 
 
@@ -166,7 +183,7 @@ def _words(constraints: Constraints) -> str:
 
 
 def _say(
-    templates: Sequence[Template], n: int, window: int, drawn: str, walk: Walk, constraints: Constraints, quiet: bool
+    templates: Sequence[Template], n: int, model: Model, drawn: str, walk: Walk, constraints: Constraints, quiet: bool
 ) -> None:
     if quiet:
         return
@@ -174,14 +191,19 @@ def _say(
     span = f"{min(lengths):,}" + (f" to {max(lengths):,}" if min(lengths) < max(lengths) else "")
     print(f"design       {len(templates):,} templates of {span} bases, {n:,} of each, {drawn}", file=sys.stderr)
     print(f"constraints  {_words(constraints)}", file=sys.stderr)
-    kinds = sorted({conditional(each, walk, constraints) for each in templates})
+    kinds = sorted({conditional(each, walk, constraints, model) for each in templates})
     for kind in kinds:
         name, _, why = kind.partition(":")
         how = "exactly" if name == "exact" else f"approximately ({why.replace(',', ', ')})"
         print(f"drawn from   p(open bases | fixed bases), {how}", file=sys.stderr)
-    if max(lengths) > window:
-        longer = sum(length > window for length in lengths)
-        print(f"note         {longer:,} are longer than the {window:,} bases the model was trained on", file=sys.stderr)
+    hidden = sum(unseen(each, walk, model) for each in templates)
+    if hidden:
+        note = "a model of blocks sees what lies to the left and in its block, not these"
+        print(f"note         {hidden:,} have fixed bases further right: {note}", file=sys.stderr)
+    longer = sum(length > model.window for length in lengths)
+    if longer:
+        note = f"{longer:,} are longer than the {model.window:,} bases the model was trained on"
+        print(f"note         {note}", file=sys.stderr)
 
 
 def _status(drawn: Design) -> str:

@@ -21,10 +21,9 @@ from torch import Tensor
 from dnadiff.data.constraints import Constraints, Violation, departures, violations
 from dnadiff.data.lookahead import Lookahead
 from dnadiff.data.template import Template
-from dnadiff.diffusion import restricted
 from dnadiff.random import Draws, key64
 from dnadiff.recipes.model import Model
-from dnadiff.recipes.walk import Walk, sampler_of
+from dnadiff.recipes.walk import Walk, sampler_for
 
 ROUNDS = 8
 """Rounds of repair before a design is rejected."""
@@ -53,7 +52,7 @@ class Designer:
     """Draws designs of templates from a model under constraints.
 
     Args:
-        model: A bidirectional one.
+        model: Of masked diffusion or of blocks; one of blocks sees fixed bases in a block and to its left.
         walk: The sampler and its settings; repairs reveal one base at a time.
         constraints: What every design must keep to.
         seed: With the template's name, the design's number and the round it decides every draw.
@@ -80,7 +79,7 @@ class Designer:
             if not rows:
                 break
             again = torch.stack([self._masked(template, start[row], x[row], broken[row], round_) for row in rows])
-            one_at_a_time = Walk(temperature=self.walk.temperature, nucleus=self.walk.nucleus, top_k=self.walk.top_k)
+            one_at_a_time = Walk(**self.walk.given("temperature", "nucleus", "top_k", "block_size"))
             drawn = self._walk(template, one_at_a_time, again, [numbers[row] for row in rows], round_, lambda _: None)
             for i, row in enumerate(rows):
                 x[row] = drawn[i]
@@ -113,11 +112,10 @@ class Designer:
         progress: Callable[[int], None],
     ) -> Tensor:
         """The rows with every mask replaced."""
-        denoiser, allowed = self.model.denoiser, self._sets(template)
-        if self.constraints:
-            denoiser = restricted(denoiser, lambda tokens, at: self._fitting(template, tokens, at))
+        rule = (lambda tokens, at: self._fitting(template, tokens, at)) if self.constraints else None
         draws = Draws(key64("design", self.seed, template.name, round_), list(numbers))
-        return sampler_of(denoiser, walk, x.shape[1])(x, draws, allowed=allowed, progress=progress)
+        sampler = sampler_for(self.model, walk, x.shape[1], rule)
+        return sampler(x, draws, allowed=self._sets(template), progress=progress)
 
     def _sets(self, template: Template) -> Tensor:
         """Tokens that each position may become, (length, V) bool; [BOS] is given, so anything will do there."""

@@ -3,7 +3,7 @@
 A model of whole sequences makes its records a batch at a time. A model of blocks makes them from left to right, so a
 record is handed on line by line and memory does not grow with its length. Rows that are walked together grow together,
 but a file holds one record after the other: the first is handed on as it grows, the others wait as text, one byte a
-base.
+base. So do all where rules may end a record early, for its first line says so.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +15,9 @@ from torch import Tensor
 
 from dnadiff.data.fasta_writer import LineWrap, fasta_header, fasta_record
 from dnadiff.data.partial_fasta import Text
+from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.diffusion import BlockSampler, Sampler
+from dnadiff.diffusion.stopping import EndToken
 from dnadiff.random import Draws
 from dnadiff.recipes.model import Model
 
@@ -84,22 +86,25 @@ class Recorder:
     def _as_made(self, sampler: BlockSampler, batch: range, items: range, progress: Progress) -> Iterator[Text]:
         """Those records of a batch that are wanted, line by line; those of a call end together."""
         width, growing = self.length + self.model.bos, []
-        x, draws = self._start(len(batch), 1 + self.model.bos), Draws(self.seed, batch)
-        for piece in sampler.pieces(x, draws, length=width, allowed=self._bases(), progress=progress):
+        x, draws = self._start(len(batch), min(width, 2 + self.model.bos)), Draws(self.seed, batch)
+        for piece in sampler.pieces(x, draws, length=width, allowed=self._allowed(sampler, x), progress=progress):
             wanted = [(row, item) for row, item in enumerate(batch[piece.rows]) if item in items]
             if piece.start == 0:
-                growing = [_Growing(self._header(item)) for _, item in wanted]
-            for record, (row, _) in zip(growing, wanted, strict=True):
-                record.add(self._letters(piece.tokens[row]))
-            if piece.start + piece.tokens.shape[1] == width:
+                growing = [_Growing(self.model.tokenizer, self._header(item)) for _, item in wanted]
+            for record, (row, item) in zip(growing, wanted, strict=True):
+                record.add(piece.tokens[row])
+                if piece.ended[row]:
+                    record.header = self._header(item, self._cause(record))
+            if piece.start + piece.tokens.shape[1] == width or piece.ended.all():
                 yield Text(b"".join(record.end() for record in growing), len(growing))
-            elif growing[0].text:
-                yield Text(growing[0].take(), 0)
+            elif not sampler.stop and (text := growing[0].take()):
+                yield Text(text, 0)
 
-    def _letters(self, tokens: Tensor) -> str:
-        """The bases among some tokens (N,)."""
-        ids = tokens.cpu().numpy()
-        return self.model.tokenizer.decode(ids[np.isin(ids, self.model.tokenizer.base_ids)])
+    def _cause(self, record: "_Growing") -> str:
+        """What a record that has ended says of it; nothing if it has all its bases."""
+        if record.bases == self.length:
+            return ""
+        return " ended=end-token" if record.at_end_token else " ended=low-complexity"
 
     def _start(self, rows: int, width: int) -> Tensor:
         """Masks (rows, width), behind [BOS] if the model wants it."""
@@ -114,8 +119,15 @@ class Recorder:
         bases[list(self.model.tokenizer.base_ids)] = True
         return bases
 
-    def _header(self, item: int) -> bytes:
-        return fasta_header(_name(item), self._described())
+    def _allowed(self, sampler: BlockSampler, x: Tensor) -> Tensor:
+        """Tokens of each position of x (B, N), (N, V) bool: bases, and where [SEP] ends a record [SEP] behind one."""
+        allowed = self._bases().repeat(x.shape[1], 1)
+        if any(isinstance(rule, EndToken) for rule in sampler.stop):
+            allowed[1 + self.model.bos :, self.model.tokenizer.sep_id] = True
+        return allowed
+
+    def _header(self, item: int, cause: str = "") -> bytes:
+        return fasta_header(_name(item), self._described() + cause)
 
     def _described(self) -> str:
         return f"seed={self.seed} {self.model.name}"
@@ -125,20 +137,30 @@ class _Growing:
     """A record under way.
 
     Attributes:
-        text: What of it was not handed on yet.
+        header: Its first line; empty once it was handed on.
+        at_end_token: Whether it has come to one.
     """
 
-    def __init__(self, header: bytes) -> None:
-        self.text, self._wrap = bytearray(header), LineWrap()
+    def __init__(self, tokenizer: NucleotideTokenizer, header: bytes) -> None:
+        self.header, self.at_end_token = header, False
+        self._tokenizer, self._wrap, self._text = tokenizer, LineWrap(), bytearray()
 
-    def add(self, letters: str) -> None:
-        """Some more bases."""
-        self.text += self._wrap.add(letters)
+    @property
+    def bases(self) -> int:
+        """How many it has."""
+        return self._wrap.bases
+
+    def add(self, tokens: Tensor) -> None:
+        """Some more tokens (N,), of which bases count."""
+        ids = tokens.cpu().numpy()
+        self.at_end_token |= self._tokenizer.sep_id in ids
+        self._text += self._wrap.add(self._tokenizer.decode(ids[np.isin(ids, self._tokenizer.base_ids)]))
 
     def take(self) -> bytes:
-        """The text, which is handed on."""
-        text = bytes(self.text)
-        self.text.clear()
+        """What was not handed on yet, as far as its lines are full."""
+        text = self.header + bytes(self._text)
+        self.header = b""
+        self._text.clear()
         return text
 
     def end(self) -> bytes:

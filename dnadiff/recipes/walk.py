@@ -15,11 +15,14 @@ from dnadiff.diffusion import (
     Posterior,
     ReMDM,
     Revealing,
+    Rule,
     Sampler,
     Sliding,
     Truncation,
     of_class,
+    restricted,
 )
+from dnadiff.diffusion.stopping import EndToken, LowComplexity, Stop
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.recipes.model import Model
 
@@ -46,6 +49,9 @@ class Walk:
         label: Class to generate, for models trained with classes; None is all of them together.
         guidance: Strength of classifier-free guidance towards the class, at least 0; None does not guide.
         rows_per_call: Sequences the network reads together, as of ``Sampler``.
+        stop_at_end: End a sequence at the first [SEP], for models of blocks trained with it.
+        min_complexity: End a sequence whose last 256 bases fall below this share of the greatest entropy, as of
+            ``LowComplexity``, for models of blocks; None does not.
     """
 
     sampler: str | None = None
@@ -64,6 +70,8 @@ class Walk:
     label: str | None = None
     guidance: float | None = None
     rows_per_call: int | None = None
+    stop_at_end: bool = False
+    min_complexity: float | None = None
 
     def given(self, *names: str) -> dict[str, object]:
         """Those of some settings that are not None."""
@@ -193,25 +201,50 @@ def settled(walk: Walk, denoiser: Denoiser) -> Walk:
     return walk
 
 
-def sampler_for(model: Model, walk: Walk, length: int) -> Sampler:
+def sampler_for(model: Model, walk: Walk, length: int, rule: Rule | None = None) -> Sampler:
     """The sampler of some settings for a model and sequences of ``length`` bases: by blocks if it was trained on them.
 
     A block sees at most a training window, so sequences can be of any length.
 
+    Args:
+        model: The model.
+        walk: The settings.
+        length: Bases of a sequence.
+        rule: What may come, given a whole row as it stands, [BOS] included; None restricts nothing.
+
     Raises:
-        InputError: A setting is impossible, belongs to another sampler, or does not go with the model.
+        InputError: A setting is impossible, belongs to another sampler, or does not go with the model or the rule.
     """
+    if rule is not None and walk.stride is not None:
+        raise InputError(f"--stride {walk.stride}: constraints are about whole sequences; leave it out")
     if model.block_size is None:
-        return sampler_of(model.denoiser, walk, length, window=model.window, lead=int(model.bos))
+        denoiser = model.denoiser if rule is None else restricted(model.denoiser, rule)
+        return sampler_of(denoiser, walk, length, window=model.window, lead=int(model.bos))
     size, read = walk.block_size or model.block_size, model.window + model.bos
     if size > read:
         raise InputError(f"--block-size {size}: the model read {read} tokens at a time; 1 to {read} would work")
     if walk.stride is not None:
         raise InputError(f"--stride {walk.stride}: a model of blocks goes on block by block; leave it out")
-    steps = sampler_of(model.denoiser, replace(walk, block_size=None), size)
+    stop = _stops(model, walk)
+    steps = sampler_of(model.denoiser, replace(walk, block_size=None, stop_at_end=False, min_complexity=None), size)
     if not isinstance(steps, Revealing):
         raise InputError(f"--sampler {walk.sampler}: walks whole sequences; first_hitting or ancestral walk blocks")
-    return BlockSampler(steps, size, window=read // size * size)
+    window, fill = read // size * size, model.tokenizer.pad_id
+    return BlockSampler(steps, size, window=window, stop=stop, fill=fill, rule=rule)
+
+
+def _stops(model: Model, walk: Walk) -> list[Stop]:
+    """The rules that end a sequence before its length."""
+    tokenizer, share, rules = model.tokenizer, walk.min_complexity, []
+    if walk.stop_at_end:
+        if tokenizer.sep_id not in model.denoiser.parameterization.allowed:
+            raise InputError("--stop-at-end: the model was trained without [SEP] and never draws one; leave it out")
+        rules.append(EndToken(tokenizer.sep_id))
+    if share is not None:
+        if not 0 < share < 1:
+            raise InputError(f"--min-complexity {share:g}: needs a number between 0 and 1")
+        rules.append(LowComplexity(tokenizer.base_ids, share=share))
+    return rules
 
 
 def sampler_of(denoiser: Denoiser, walk: Walk, length: int, *, window: int | None = None, lead: int = 0) -> Sampler:
@@ -229,6 +262,9 @@ def sampler_of(denoiser: Denoiser, walk: Walk, length: int, *, window: int | Non
     """
     if walk.block_size is not None:
         raise InputError(f"--block-size {walk.block_size}: whole sequences are walked here; leave it out")
+    if walk.stop_at_end or walk.min_complexity is not None:
+        flag = "--stop-at-end" if walk.stop_at_end else f"--min-complexity {walk.min_complexity:g}"
+        raise InputError(f"{flag}: only models of blocks (algo=bd3lm) end sequences early; leave it out")
     if walk.rows_per_call is not None and walk.rows_per_call < 1:
         raise InputError(f"--rows-per-call {walk.rows_per_call}: needs 1 or more")
     walk = settled(walk, denoiser)

@@ -5,6 +5,7 @@ they can be without opening a file.
 """
 
 from dnadiff.verbs import (
+    bench,
     cite,
     compare,
     completion,
@@ -30,6 +31,7 @@ VERBS: dict[str, Verb] = {
     "compare": compare.VERB,
     "finetune": finetune.VERB,
     "predict": predict.VERB,
+    "bench": bench.VERB,
     "convert": convert.VERB,
     "config": config.VERB,
     "doctor": doctor.VERB,

@@ -3,9 +3,11 @@
 import argparse
 from dataclasses import replace
 
-from dnadiff.verbs.flags import dtype, seed_and_threads, shard, whole
+from dnadiff.verbs.flags import dtype, real, seed_and_threads, shard, whole
 from dnadiff.verbs.parser import Verb
 from dnadiff.verbs.walk import walk_flags, walk_of
+
+OWN = ("rows_per_call", "stop_at_end", "min_complexity")  # of the settings, those that other verbs do not have
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +25,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=whole(1),
         metavar="N",
         help="sequences the network reads together: faster in blocks, rounded another way (default: 1 on a CPU)",
+    )
+    parser.add_argument(
+        "--stop-at-end", action="store_true", help="end at [SEP], for models of blocks trained with it (default: no)"
+    )
+    parser.add_argument(
+        "--min-complexity",
+        type=real(0, 1),
+        metavar="SHARE",
+        help="in blocks: end where 256 bases have less than this share of the entropy of random ones (default: never)",
     )
     shard(parser, "sequences; `cat` of all parts in order is the whole")
     parser.add_argument(
@@ -42,7 +53,7 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
         args.out,
         n=args.number,
         length=args.length,
-        walk=replace(walk_of(args), rows_per_call=args.rows_per_call),
+        walk=replace(walk_of(args), **{name: vars(args)[name] for name in OWN}),
         batch_size=args.batch_size,
         dtype=args.dtype,
         seed=args.seed,

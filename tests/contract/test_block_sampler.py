@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from dnadiff.diffusion import Ancestral, BlockSampler, FirstHitting, Truncation, block_sampler
+from dnadiff.diffusion import Ancestral, BlockSampler, FirstHitting, Truncation, block_sampler, restricted
 from dnadiff.diffusion.stopping import EndToken, LowComplexity
 from dnadiff.errors import InputError
 from dnadiff.models.attention import BlockCausal, BlockDiffusion
@@ -190,6 +190,40 @@ def test_what_is_allowed_last_is_allowed_ever_after():
     pieces = sampler.pieces(torch.full((1, 2), MASK), Draws(0, [0]), length=30, allowed=allowed)
     found = torch.cat([piece.tokens for piece in pieces], dim=1)[0].tolist()
     assert found[0] == 7 and set(found[1:]) == {8, 9}
+
+
+def test_a_rule_hears_of_whole_rows():
+    """Finished blocks, the block as it stands and given tokens further right, with positions in the row."""
+    x, asked = start_of(4)[:3], []
+    sampler = BlockSampler(FirstHitting(tiny_denoiser(), 2, rows_per_call=3), 4, window=8)
+    free = sampler(x, Draws(0, range(3)))
+
+    def rule(tokens, at):
+        asked.append((tokens, at))
+        return torch.ones(*at.shape, VOCAB, dtype=torch.bool)
+
+    sampler.rule = rule
+    assert torch.equal(sampler(x, Draws(0, range(3))), free), "a rule that allows everything changes nothing"
+    for tokens, at in asked:
+        first = int(at.min()) // 4 * 4
+        assert (at // 4 == first // 4).all()
+        assert torch.equal(tokens[:, :first], free[:, :first]) and torch.equal(
+            tokens[:, first + 4 :], x[:, first + 4 :]
+        )
+        here = tokens[:, first : first + 4]
+        assert ((here == MASK) | (here == free[:, first : first + 4])).all() and (here == MASK).any()
+    sampler.rule = lambda tokens, at: torch.arange(VOCAB) == 7 + at[..., None] % 4
+    out = sampler(x, Draws(0, range(3)))
+    assert torch.equal(out, torch.where(x == MASK, (7 + torch.arange(L) % 4).expand(3, L), x))
+
+
+def test_a_rule_needs_rows_that_are_given_whole():
+    sampler = BlockSampler(FirstHitting(tiny_denoiser()), 4, rule=lambda tokens, at: torch.ones(1, 1, 12) > 0)
+    with pytest.raises(InputError, match="a rule is asked about whole rows"):
+        next(sampler.pieces(torch.full((1, 2), MASK), Draws(0, [0]), length=8))
+    behind_a_cache = BlockSampler(FirstHitting(restricted(tiny_denoiser(), sampler.rule)), 4)
+    with pytest.raises(InputError, match="BlockSampler takes it"):
+        behind_a_cache(torch.full((1, 8), MASK), Draws(0, [0]))
 
 
 @pytest.mark.parametrize(("given", "length"), [(5, 4), (0, 4), (0, None)])

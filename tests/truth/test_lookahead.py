@@ -11,7 +11,7 @@ import torch
 from dnadiff.data.constraints import Constraints, GcRange, Motif, violations
 from dnadiff.data.lookahead import Lookahead, Words, gc_fitting
 from dnadiff.data.template import Template, sets_of
-from dnadiff.diffusion import FirstHitting, restricted
+from dnadiff.diffusion import BlockSampler, FirstHitting, restricted
 from dnadiff.errors import InputError
 from dnadiff.random import Draws
 from tests.oracle import BASES, LENGTH, MASK, VOCAB, chi_square_p, conditional, ideal, mixture
@@ -109,11 +109,11 @@ def rule(tokens, at):
     return out
 
 
-def law_under_the_rule():
-    """Every order of the positions equally likely; each drawn among the bases that leave a sequence, renormalised."""
+def law_under_the_rule(orders):
+    """Some orders of the positions equally likely; each drawn among the bases that leave a sequence, renormalised."""
     possible = [tuple(BASES["ACGT".index(base)] for base in s) for s in fits(TEMPLATE, CONSTRAINTS)]
     laws = []
-    for order in itertools.permutations(range(LENGTH)):
+    for order in orders:
         law = {(MASK,) * LENGTH: 1.0}
         for i in order:
             grown = {}
@@ -124,7 +124,7 @@ def law_under_the_rule():
                 for y, chance in options.items():
                     grown[y] = grown.get(y, 0.0) + p * chance / sum(options.values())
             law = grown
-        laws.append((1 / 6, law))
+        laws.append((1 / len(orders), law))
     return mixture(laws)
 
 
@@ -132,9 +132,18 @@ def test_drawing_under_the_rule_follows_its_law():
     n = 4000
     sampler = FirstHitting(restricted(ideal(), rule), rows_per_call=n)
     x = sampler(torch.full((n, LENGTH), MASK), Draws(0, range(n)))
-    law = law_under_the_rule()
+    law = law_under_the_rule(list(itertools.permutations(range(LENGTH))))
     assert sum(law.values()) == pytest.approx(1)
     assert chi_square_p(x, law) > 1e-3
+
+
+@pytest.mark.parametrize(("size", "orders"), [(1, [(0, 1, 2)]), (2, [(0, 1, 2), (1, 0, 2)])])
+def test_blocks_are_drawn_under_the_rule_too(size, orders):
+    """The rule looks ahead to blocks that the network does not see yet."""
+    n = 4000
+    sampler = BlockSampler(FirstHitting(ideal(), rows_per_call=n), size, rule=rule)
+    x = sampler(torch.full((n, LENGTH), MASK), Draws(0, range(n)))
+    assert chi_square_p(x, law_under_the_rule(orders)) > 1e-3
 
 
 def test_a_rule_that_allows_everything_changes_nothing():

@@ -12,15 +12,15 @@ from dnadiff.checkpoints.folder import model_hash, save_model
 from dnadiff.data.constraints import Violation, parse_constraints
 from dnadiff.data.template import Template, sets_of
 from dnadiff.data.tokenizers import NucleotideTokenizer
-from dnadiff.diffusion import FirstHitting
+from dnadiff.diffusion import BlockSampler, FirstHitting
 from dnadiff.errors import InputError
 from dnadiff.random import Draws, key64
 from dnadiff.recipes.design import conditional, design
 from dnadiff.recipes.designer import ROUNDS, Designer
 from dnadiff.recipes.model import open_model
 from dnadiff.recipes.walk import EXACT, Walk
-from tests.oracle import BASES, MASK
-from tests.tiny import SPEC, tiny_denoiser
+from tests.oracle import BASES, BOS, MASK
+from tests.tiny import BLOCKS, SPEC, tiny_denoiser
 
 LETTERS = "ATGNNNNRYNNNTAA"
 CONSTRAINTS = {"gc": "0.3-0.7:10", "avoid": ["GATC"], "avoid_sites": ["EcoRI", "BsaI"], "max_homopolymer": 3}
@@ -35,6 +35,11 @@ def publish(folder, **changes):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return publish(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def blocks(tmp_path_factory):
+    return publish(tmp_path_factory.mktemp("blocks"), **BLOCKS)
 
 
 def template(path, text=f">probe\n{LETTERS}\n"):
@@ -198,7 +203,8 @@ def test_each_record_names_its_conditional(run, tmp_path):
     model = f"seed=5 step=120 model={model_hash(run)[:8]}"
     assert heads == [f">a_design_1 {model} conditional=exact", f">b_design_1 {model} conditional=approximate:codes"]
     open_, free = Template("a", sets_of("AN"), "t.fa:1"), parse_constraints(None, [], [], None)
-    assert conditional(open_, EXACT, free) == "exact"
+    opened = open_model(run)
+    assert conditional(open_, EXACT, free, opened) == "exact"
     for walk, why in (
         (Walk(tokens_per_step=2), "2-at-once"),
         (Walk(temperature=0.9), "temperature"),
@@ -207,8 +213,47 @@ def test_each_record_names_its_conditional(run, tmp_path):
         (Walk("ancestral", steps=9), "ancestral"),
         (Walk("remdm", steps=9), "remdm"),
     ):
-        assert conditional(open_, walk, free) == f"approximate:{why}"
-    assert conditional(open_, EXACT, parse_constraints(None, ["GATC"], [], None)) == "approximate:constraints"
+        assert conditional(open_, walk, free, opened) == f"approximate:{why}"
+    assert conditional(open_, EXACT, parse_constraints(None, ["GATC"], [], None), opened) == "approximate:constraints"
+
+
+@pytest.mark.parametrize(
+    ("letters", "size", "hidden"),
+    [
+        ("NNNNNNNN", None, False), ("ACGTACGT", None, False), ("ACGNNNNN", None, False), ("NNANNNNN", None, False),
+        ("NNNANNNN", None, True), ("ANNNNNNA", None, True), ("NNNANNNN", 8, False), ("NANNNNNN", 1, True),
+    ],
+)  # fmt: skip
+def test_what_a_model_of_blocks_does_not_see(blocks, letters, size, hidden):
+    """[BOS] and three bases are the first block of four."""
+    given, free = Template("a", sets_of(letters), "t.fa:1"), parse_constraints(None, [], [], None)
+    said = conditional(given, Walk(block_size=size), free, open_model(blocks))
+    assert said == ("approximate:left-only" if hidden else "exact")
+
+
+def test_a_model_of_blocks_fills_templates_by_its_own_sampler(blocks, tmp_path, capsys):
+    fasta = template(tmp_path / "t.fa", ">a\nACNNNNGNNTNNNNNNNNNN\n")
+    design(blocks, fasta, tmp_path / "x.fa", n=3, seed=5)
+    tokenizer = NucleotideTokenizer()
+    start = torch.tensor([[BOS, *tokenizer.encode("AC"), *[MASK] * 4, 9, MASK, MASK, 10, *[MASK] * 10]] * 3)
+    sampler = BlockSampler(FirstHitting(tiny_denoiser()), 4, window=16)
+    tokens = sampler(start, Draws(key64("design", 5, "a", 0), [1, 2, 3]), allowed=torch.arange(12) > 6)
+    assert list(records(tmp_path / "x.fa").values()) == [tokenizer.decode(row[1:].numpy()) for row in tokens]
+    told = capsys.readouterr().err
+    assert "1 have fixed bases further right" in told and "approximately (left-only)" in told
+
+
+@pytest.mark.parametrize("walk", [EXACT, Walk(block_size=1), Walk(tokens_per_step=4)])
+def test_a_model_of_blocks_keeps_templates_and_constraints(blocks, tmp_path, walk):
+    """Longer than the window, with fixed bases that the network does not see and the constraints must."""
+    letters = "N" * 17 + "GAAT" + "NRYN" * 3 + "ATC" + "N" * 9
+    fasta = template(tmp_path / "t.fa", f">a\n{letters}\n")
+    design(blocks, fasta, tmp_path / "x.fa", n=4, seed=5, walk=walk, quiet=True, **CONSTRAINTS)
+    found = records(tmp_path / "x.fa")
+    assert len(found) == len(set(found.values())) == 4
+    assert [faults(letters, sequence, CONSTRAINTS) for sequence in found.values()] == [[]] * 4
+    if walk.tokens_per_step is None:
+        assert "repaired" not in (tmp_path / "x.fa.design.tsv").read_text(), "one base at a time leads into no dead end"
 
 
 def test_models_and_settings_that_cannot_fill_a_template_are_refused(run, tmp_path):
@@ -216,14 +261,20 @@ def test_models_and_settings_that_cannot_fill_a_template_are_refused(run, tmp_pa
     next_token = publish(
         tmp_path / "ar", bos=True, parameterization={"name": "next_token", "mask_id": MASK, "allowed": list(BASES)}
     )
-    with pytest.raises(InputError, match="fixed bases may lie on both sides; found a model of next tokens"):
+    with pytest.raises(InputError, match=r"found a model of next tokens .*, .* or one of blocks .* would work"):
         design(next_token, fasta, tmp_path / "x.fa", quiet=True)
     blocks = publish(tmp_path / "blocks", bos=True, block_size=4)
-    with pytest.raises(InputError, match="fixed bases may lie on both sides; found a model of blocks"):
-        design(blocks, fasta, tmp_path / "x.fa", quiet=True)
+    for walk, told in (
+        (Walk("remdm"), "walks whole sequences"),
+        (Walk(block_size=99), "--block-size 99"),
+        (Walk(min_complexity=0.5), "belong to sample"),
+        (Walk(rows_per_call=2), "belong to sample"),
+    ):
+        with pytest.raises(InputError, match=told):
+            design(blocks, fasta, tmp_path / "x.fa", quiet=True, walk=walk)
     with pytest.raises(InputError, match="--block-size 4: whole sequences are walked here"):
         design(run, fasta, tmp_path / "x.fa", quiet=True, walk=Walk(block_size=4))
-    with pytest.raises(InputError, match="--stride 4: slides along sequences longer than one window"):
+    with pytest.raises(InputError, match="--stride 4: a template is filled as a whole"):
         design(run, fasta, tmp_path / "x.fa", quiet=True, walk=Walk(stride=4))
     assert not (tmp_path / "x.fa").exists()
 

@@ -1,0 +1,115 @@
+"""Labelled stretches of a genome without their bases, as Genomic Benchmarks publishes its data sets.
+
+    DATA/train/CLASS.csv.gz, DATA/test/CLASS.csv.gz     columns region, start, end, strand (0-based, half-open)
+
+(Gresova et al., Genomic benchmarks: a collection of datasets for genomic sequence classification, 2023.) Classes are
+numbered in the order of their names; published loaders number them as the disk lists them.
+"""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dnadiff.data.stream import text_lines
+from dnadiff.errors import InputError
+
+SPLITS = ("train", "test")
+_COLUMNS = ("region", "start", "end", "strand")
+
+
+@dataclass(frozen=True)
+class Located:
+    """Labelled stretches.
+
+    Attributes:
+        chrom: Names of contigs, (N,) of text.
+        start: First base, 0-based, (N,) int64.
+        end: The base after the last, (N,) int64.
+        strand: ``+`` or ``-``, (N,) of text.
+        label: Numbers of the classes, (N,) int64.
+    """
+
+    chrom: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    strand: np.ndarray
+    label: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __getitem__(self, rows: np.ndarray) -> "Located":
+        """Some of them, by number or by mask."""
+        return Located(self.chrom[rows], self.start[rows], self.end[rows], self.strand[rows], self.label[rows])
+
+
+@dataclass(frozen=True)
+class CoordinateSet:
+    """A data set: its classes by number, and its two parts."""
+
+    classes: tuple[str, ...]
+    train: Located
+    test: Located
+
+
+def read_coordinates(folder: str | Path) -> CoordinateSet:
+    """The data set in a folder.
+
+    Raises:
+        InputError: It is not laid out as above, the parts have different classes, or a row cannot be read.
+    """
+    folder = Path(folder)
+    files = {split: class_files(folder, split) for split in SPLITS}
+    classes = tuple(files["train"])
+    for name in sorted(set(files["test"]) ^ set(classes)):
+        lacking = "test" if name in classes else "train"
+        raise InputError(f"{folder}: {lacking} has no class {name}; the same classes in both would work")
+    if len(classes) < 2:
+        raise InputError(f"{folder}: found one class, {classes[0]}; two or more would work")
+    return CoordinateSet(classes, *(_part(files[split], classes) for split in SPLITS))
+
+
+def class_files(folder: Path, split: str) -> dict[str, Path]:
+    """The files of a part by class, in the order of the classes.
+
+    Raises:
+        InputError: There is none.
+    """
+    found = sorted((folder / split).glob("*.csv")) + sorted((folder / split).glob("*.csv.gz"))
+    if not found:
+        raise InputError(f"{folder / split}: found no CLASS.csv or CLASS.csv.gz; a folder of coordinates would work")
+    return dict(sorted((path.name.removesuffix(".gz").removesuffix(".csv"), path) for path in found))
+
+
+def _part(files: dict[str, Path], classes: tuple[str, ...]) -> Located:
+    rows = [(*row, label) for label, name in enumerate(classes) for row in _rows(files[name])]
+    chrom, start, end, strand, label = zip(*rows, strict=True)
+    numbers = (np.array(values, dtype=np.int64) for values in (start, end, label))
+    start, end, label = numbers
+    return Located(np.array(chrom), start, end, np.array(strand), label)
+
+
+def _rows(path: Path) -> Iterator[tuple[str, int, int, str]]:
+    """Region, start, end and strand of every line."""
+    reader = csv.DictReader(line for _, line in text_lines(path))
+    missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+    if missing:
+        raise InputError(f"{path}:1: found no column {missing[0]}; {', '.join(_COLUMNS)} would work")
+    number = 1
+    for number, row in enumerate(reader, start=2):
+        yield _row(row, f"{path}:{number}")
+    if number == 1:
+        raise InputError(f"{path}: found no row below the column names; one stretch would work")
+
+
+def _row(row: dict[str, str], place: str) -> tuple[str, int, int, str]:
+    chrom, start, end, strand = (row[name] for name in _COLUMNS)
+    whole = all((value or "").isdecimal() for value in (start, end))
+    if not whole or int(start) >= int(end):
+        raise InputError(f"{place}: found {start} to {end}; whole numbers, the start below the end, would work")
+    if not chrom or strand not in ("+", "-"):
+        raise InputError(f"{place}: found contig {chrom!r}, strand {strand!r}; a name, and + or -, would work")
+    return chrom, int(start), int(end), strand
