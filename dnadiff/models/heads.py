@@ -8,6 +8,7 @@ Poolings:
     mean_all    over all positions, padding and [BOS] too, as Caduceus pools
     attention   a learned query's softmax over the positions that count; the mean at the start
     first       the first position: [BOS] where there is one
+    positions   none: every position has weights of its own, for sequences that are aligned, such as at a start site
 
 A predictor reads clean sequence, so its noise level sigma is 0. The backbone keeps the pattern of attention that it was
 trained with. The linear layer is zero at the start: an untrained predictor says that everything is equally likely.
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.models.attention import BlockCausal, Full, Pattern
 
-POOLINGS = ("mean", "mean_all", "attention", "first")
+POOLINGS = ("mean", "mean_all", "attention", "first", "positions")
 
 
 class SequenceHead(nn.Module):
@@ -35,18 +36,23 @@ class SequenceHead(nn.Module):
         outputs: T.
         pooling: One of ``POOLINGS``.
         dropout: Probability, on the pooled state.
+        length: N, which pooling by positions needs to know.
 
     Raises:
-        InputError: There is no such pooling.
+        InputError: There is no such pooling, or it lacks the length.
     """
 
-    def __init__(self, width: int, outputs: int, *, pooling: str = "mean", dropout: float = 0.0) -> None:
+    def __init__(
+        self, width: int, outputs: int, *, pooling: str = "mean", dropout: float = 0.0, length: int = 0
+    ) -> None:
         super().__init__()
         if pooling not in POOLINGS:
             raise InputError(f"pooling={pooling}: {did_you_mean(pooling, POOLINGS)}")
+        if pooling == "positions" and not length:
+            raise InputError("pooling=positions: needs the length of the rows; length=N would work")
         self.pooling, self.dropout = pooling, nn.Dropout(dropout)
         self.query = nn.Linear(width, 1, bias=False) if pooling == "attention" else None
-        self.linear = nn.Linear(width, outputs)
+        self.linear = nn.Linear(width * length if pooling == "positions" else width, outputs)
         for layer in filter(None, (self.query, self.linear)):
             for parameter in layer.parameters():
                 nn.init.zeros_(parameter)
@@ -58,6 +64,8 @@ class SequenceHead(nn.Module):
     def _pooled(self, features: Tensor, valid: Tensor) -> Tensor:
         if self.pooling == "first":
             return features[:, 0]
+        if self.pooling == "positions":
+            return (features * valid[..., None]).flatten(1)
         if self.pooling == "mean_all":
             return features.mean(1)
         if self.query is None:

@@ -159,7 +159,8 @@ def _spec(config: FinetuneConfig, data: Labelled) -> dict[str, Any]:
         },
     }  # fmt: skip
     head = {"name": "sequence", "width": 1, "outputs": len(meaning.names), "pooling": config.head.pooling}
-    spec["head"] = {**head, "dropout": config.head.dropout}
+    rows = {"length": spec["length"]} if config.head.pooling == "positions" else {}
+    spec["head"] = {**head, "dropout": config.head.dropout, **rows}
     spec["head"]["width"] = _width(spec)
     return spec
 

@@ -7,7 +7,7 @@ from dnadiff.schema import PRECISIONS, ModelConfig, OptimConfig
 from dnadiff.schema.checks import choice, number, require
 
 LABEL_KINDS = ("auto", "class", "multilabel", "regression")
-POOLINGS = ("mean", "mean_all", "attention", "first")
+POOLINGS = ("mean", "mean_all", "attention", "first", "positions")
 METRICS = {
     "class": ("accuracy", "mcc", "f1", "auroc", "auprc", "loss"),
     "multilabel": ("accuracy", "mcc", "f1", "auroc", "auprc", "loss"),
@@ -64,7 +64,8 @@ class HeadConfig:
     """What stands on the backbone.
 
     Attributes:
-        pooling: ``mean`` over the bases, ``mean_all`` over padding too (as Caduceus), ``attention``, or ``first``.
+        pooling: ``mean`` over the bases, ``mean_all`` over padding too (as Caduceus), ``attention``, ``first``, or
+            ``positions``: weights for each position, where sequences are aligned.
         dropout: Probability, on the pooled state.
     """
 

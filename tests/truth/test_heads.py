@@ -19,7 +19,7 @@ VALID = torch.tensor([[0, 1, 1, 1, 0], [1, 1, 1, 1, 1], [0, 0, 1, 0, 0]]).bool()
 
 
 def head_of(pooling):
-    head = SequenceHead(4, 2, pooling=pooling)
+    head = SequenceHead(4, 2, pooling=pooling, length=5)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in head.parameters():
@@ -30,6 +30,8 @@ def head_of(pooling):
 def by_hand(pooling, head, features, valid):
     if pooling == "first":
         return features[0]
+    if pooling == "positions":
+        return np.concatenate([row if counts else 0 * row for row, counts in zip(features, valid, strict=True)])
     if pooling == "mean_all":
         return sum(features) / len(features)
     rows = [row for row, counts in zip(features, valid, strict=True) if counts]
@@ -47,7 +49,7 @@ def test_poolings_are_the_sums_they_are_called(pooling):
     assert np.allclose(head(FEATURES, VALID).detach(), np.stack(wanted) @ weight.T + bias, atol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "attention"])
+@pytest.mark.parametrize("pooling", ["mean", "attention", "positions"])
 def test_what_does_not_count_changes_nothing(pooling):
     other = torch.where(VALID[..., None], FEATURES, torch.full_like(FEATURES, 100.0))
     assert torch.equal(head_of(pooling)(FEATURES, VALID), head_of(pooling)(other, VALID))
