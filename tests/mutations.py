@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from tests.fault import DESIGN_FAULTS, STREAM_FAULTS, Fault
+from tests.finetune_faults import FINETUNE_FAULTS
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "mutations.json"
@@ -331,6 +332,7 @@ FAULTS = (
     ),
     *DESIGN_FAULTS,
     *STREAM_FAULTS,
+    *FINETUNE_FAULTS,
 )
 
 

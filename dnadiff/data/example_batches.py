@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnadiff.data import alphabet
-from dnadiff.data.labelled import Part
+from dnadiff.data.parts import Part
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.random import keyed_uniform, permuted
 

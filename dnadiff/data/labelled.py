@@ -1,47 +1,20 @@
 r"""A labelled data set: its parts, what its labels mean, and what two parts have in common.
 
-The parts that a data set names are kept as they are. One that it does not name is drawn out of the training part: each
-sequence has a number that its bases and the seed decide, and the lowest share of each class leaves. Equal sequences,
-and a sequence and its reverse complement, have the same number, so they never end up on both sides.
+The parts that a data set names are kept as they are, and one that it does not name is drawn out of the training part.
+Two other protocols are common: the validation part drawn anew for every seed, the test part as it is (Caduceus draws a
+tenth five times), and folds, each of which is the test part once; as many folds as examples leave one out.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from dnadiff.data import alphabet
 from dnadiff.data.examples import Example, read_class, read_examples
 from dnadiff.data.layouts import PARTS, Source, sources_of
+from dnadiff.data.parts import Part, drawn, fold, joined, shared
 from dnadiff.data.targets import Meaning, meaning_of
 from dnadiff.errors import InputError, did_you_mean
-from dnadiff.random import key64, keyed_uniform
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some examples with their targets.
-
-    Attributes:
-        names: Of the sequences, (n,).
-        codes: Their bases, A 0, C 1, G 2, T 3, N 4, a uint8 array each, of any lengths.
-        targets: As ``Meaning.targets`` gives them, n rows.
-        drawn: Whether the data did not name this part.
-    """
-
-    names: tuple[str, ...]
-    codes: tuple[np.ndarray, ...]
-    targets: np.ndarray
-    drawn: bool = False
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    @property
-    def longest(self) -> int:
-        """Bases of the longest sequence."""
-        return max(len(codes) for codes in self.codes)
 
 
 @dataclass(frozen=True)
@@ -80,6 +53,8 @@ def read_labelled(
     kind: str = "auto",
     valid_fraction: float = 0.1,
     test_fraction: float = 0.1,
+    redraw: bool = False,
+    one_of: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> Labelled:
     """The data set of a file or folder, see ``layouts``.
@@ -90,7 +65,9 @@ def read_labelled(
         kind: ``class``, ``multilabel``, ``regression`` or ``auto``.
         valid_fraction: Share of the training part to validate on if the data name no such part; 0 for none.
         test_fraction: Share of the training part to test on if the data name no such part; 0 for none.
-        seed: Decides which examples these are.
+        redraw: Draw the validation part anew, out of what the data name training and validation part.
+        one_of: The number of a fold, from 1, and how many there are: it is the test part, out of all examples.
+        seed: Decides which examples are drawn, and which are in which fold.
 
     Raises:
         InputError: A file cannot be read, an example cannot be used, or a part is empty.
@@ -101,14 +78,17 @@ def read_labelled(
         raise InputError(f"{path}: no example is of split=train; those to train on would work")
     meaning = meaning_of(examples["train"], keys, kind)
     parts = {name: _part(found, meaning) for name, found in examples.items() if found}
-    shares = {"test": test_fraction, "valid": valid_fraction}
-    for name, share in shares.items():
+    if one_of is not None:
+        parts["train"], parts["test"] = fold(joined(*parts.values()), *one_of, seed)
+        parts.pop("valid", None)
+    elif redraw and "valid" in parts:
+        parts["train"] = joined(parts["train"], parts.pop("valid"))
+    for name, share in (("test", test_fraction), ("valid", valid_fraction)):
         if name not in parts and share:
-            parts["train"], parts[name] = _drawn(parts["train"], share, (name, seed), f"{path}: {name}_fraction")
+            parts["train"], parts[name] = drawn(parts["train"], share, (name, seed), f"{path}: {name}_fraction")
     train, valid, test = (parts.get(name) for name in ("train", "valid", "test"))
-    known = {_canonical(codes) for part in (train, valid) if part for codes in part.codes}
-    shared = sum(_canonical(codes) in known for codes in test.codes) if test else 0
-    return Labelled(str(path), meaning, train, valid, test, digests, shared)
+    common = shared(test, *(part for part in (train, valid) if part)) if test else 0
+    return Labelled(str(path), meaning, train, valid, test, digests, common)
 
 
 def read_sequences(path: str | Path) -> tuple[list[Example], dict[str, str]]:
@@ -158,30 +138,3 @@ def _part(examples: list[Example], meaning: Meaning) -> Part:
     if unknown is not None:
         raise InputError(f"{unknown.place}: found nothing but N; one known base or more would work")
     return Part(names, codes, meaning.targets(examples))
-
-
-def _drawn(part: Part, share: float, key: tuple[object, ...], where: str) -> tuple[Part, Part]:
-    """What stays and what leaves: of each class the sequences with the lowest numbers."""
-    keys = np.array([key64(_canonical(codes)) >> 1 for codes in part.codes], dtype=np.int64)
-    numbers = keyed_uniform(keys, "drawn", *key)
-    classes = part.targets if part.targets.ndim == 1 else np.zeros(len(part), dtype=np.int64)
-    leaves = np.zeros(len(part), dtype=bool)
-    for one in np.unique(classes).tolist():
-        rows = classes == one
-        different = np.unique(numbers[rows])
-        leaves |= rows & np.isin(numbers, different[: round(share * len(different))])
-    leaves = np.isin(keys, keys[leaves])
-    if not leaves.any() or leaves.all():
-        raise InputError(f"{where}={share:g}: leaves a part of {len(part)} examples empty; another share would work")
-    return _rows(part, ~leaves), replace(_rows(part, leaves), drawn=True)
-
-
-def _rows(part: Part, wanted: np.ndarray) -> Part:
-    numbers = np.flatnonzero(wanted).tolist()
-    names, codes = tuple(part.names[i] for i in numbers), tuple(part.codes[i] for i in numbers)
-    return Part(names, codes, part.targets[wanted], part.drawn)
-
-
-def _canonical(codes: np.ndarray) -> bytes:
-    """The same of a sequence and its reverse complement."""
-    return min(codes.tobytes(), alphabet.reverse_complement(codes).tobytes())

@@ -15,7 +15,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from dnadiff.data import alphabet
-from dnadiff.data.labelled import Labelled, Part
+from dnadiff.data.labelled import Labelled
+from dnadiff.data.parts import Part
 from dnadiff.evaluation.metrics import better, measured
 
 LONGEST_WORD = 4

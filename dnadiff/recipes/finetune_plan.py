@@ -11,7 +11,8 @@ import torch
 from dnadiff.checkpoints.folder import any_spec, load, model_folder, read_spec
 from dnadiff.checkpoints.predictor import build_predictor, frame_of, pattern_of
 from dnadiff.data.example_batches import ExampleDataset, Frame
-from dnadiff.data.labelled import Labelled, Part
+from dnadiff.data.labelled import Labelled
+from dnadiff.data.parts import Part
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.errors import InputError
 from dnadiff.evaluation.metrics import BEST, LOWER_IS_BETTER, measured

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dnadiff.checkpoints.predictor import load_predictor
-from dnadiff.data.labelled import Labelled, Part
+from dnadiff.data.labelled import Labelled
+from dnadiff.data.parts import Part
 from dnadiff.evaluation.baselines import majority, words
 from dnadiff.evaluation.metrics import LOWER_IS_BETTER, intervals, measured
 from dnadiff.recipes.tables import Column, publish, tsv, write_whole
@@ -93,8 +94,10 @@ def _protocol(job: "Plan", step: int) -> list[str]:
     way = "lowest" if config.train.metric in LOWER_IS_BETTER else "highest"
     chosen = f"{way} {config.train.metric} on the validation part" if data.valid else "last, nothing was held out"
     strands = "outputs of both strands averaged" if config.data.both_strands else "one strand"
+    split = "validation part redrawn" if config.data.redraw else "fixed split"
+    split = f"fold {config.data.fold}" if config.data.fold else split
     lines = [
-        f"fixed split: {', '.join(parts)}; the test part was scored once",
+        f"{split}: {', '.join(parts)}; the test part was scored once",
         f"weights of step {step} of {job.pace.steps}: {chosen}; {strands}; from {config.start}; seed {config.seed}",
     ]
     if config.bootstrap and data.test:

@@ -26,6 +26,8 @@ class LabelledConfig:
         kind: ``class``, ``multilabel`` or ``regression``; ``auto`` is what the labels look like.
         valid_fraction: Share of the training part to validate on, if the data name no such part; 0 for none.
         test_fraction: Share of the training part to test on, if the data name no such part; 0 for none.
+        redraw: Draw the validation part anew by the seed, out of what the data name training and validation part.
+        fold: Test on one of several parts of all examples, such as 2/5; as many as examples leave one out.
         length: Bases of a row; None is the longest sequence.
         crop: Read the middle of longer sequences, which else are refused.
         reverse_complement: Chance that a training example is read on the other strand. Only for targets that do not
@@ -39,6 +41,8 @@ class LabelledConfig:
     kind: str = "auto"
     valid_fraction: float = 0.1
     test_fraction: float = 0.1
+    redraw: bool = False
+    fold: str | None = None
     length: int | None = None
     crop: bool = False
     reverse_complement: float = 0.0
@@ -54,9 +58,19 @@ class LabelledConfig:
         require(bool(self.label), "data.label: names nothing; a column or word, such as label, would work")
         twice = next((key for key in self.label if self.label.count(key) > 1), None)
         require(twice is None, f"data.label={','.join(self.label)}: names {twice} twice; different names would work")
+        require(self.fold is None or not self.redraw, "data.redraw=true: contradicts data.fold; leave one of them out")
+        require(self.fold is None or self.one_of is not None, f"data.fold={self.fold}: is no fold; 2/5 would work")
         total = self.valid_fraction + self.test_fraction
         sums = f"data.valid_fraction + data.test_fraction = {total:g}"
         require(total < 1, f"{sums}: nothing left to train on; give less than 1")
+
+    @property
+    def one_of(self) -> tuple[int, int] | None:
+        """The number of the fold and how many there are; None if there is no fold."""
+        number, _, count = (self.fold or "").partition("/")
+        if not all(word.isascii() and word.isdigit() for word in (number, count)):
+            return None
+        return (int(number), int(count)) if 1 <= int(number) <= int(count) and int(count) > 1 else None
 
 
 @dataclass

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dnadiff.checkpoints.predictor import predictions
 from dnadiff.data.example_batches import Frame
-from dnadiff.data.labelled import Part
+from dnadiff.data.parts import Part
 from dnadiff.evaluation.metrics import Figures, better, measured
 from dnadiff.models.heads import Predictor
 from dnadiff.training.network import Publish, Running, Training, publish_average

@@ -8,7 +8,7 @@ from sklearn.metrics import log_loss
 from dnadiff.checkpoints.predictor import build_predictor, predictions
 from dnadiff.data import alphabet
 from dnadiff.data.example_batches import ExampleDataset, Frame
-from dnadiff.data.labelled import Part
+from dnadiff.data.parts import Part
 from dnadiff.errors import InputError
 from dnadiff.models.heads import POOLINGS, ClassReadout, LabelReadout, NumberReadout, SequenceHead
 from tests.labels import SPEC, tiny_predictor

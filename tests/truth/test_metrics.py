@@ -6,7 +6,8 @@ from scipy import stats
 from sklearn import metrics
 
 from dnadiff.data import alphabet
-from dnadiff.data.labelled import Labelled, Part
+from dnadiff.data.labelled import Labelled
+from dnadiff.data.parts import Part
 from dnadiff.data.targets import Meaning
 from dnadiff.evaluation.baselines import features, majority, words
 from dnadiff.evaluation.metrics import METRICS, better, intervals, measured

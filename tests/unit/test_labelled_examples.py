@@ -289,3 +289,42 @@ def test_parquet_is_read_where_the_package_is_there(tmp_path):
 def test_what_labels_look_like_is_what_they_are(texts, kind):
     examples = [Example("x:1", "x", np.zeros(1, np.uint8), (text,)) for text in texts]
     assert meaning_of(examples, ("label",)).kind == kind
+
+
+def split_rows(tmp_path):
+    """GUE-like files of 40, 10 and 10 different sequences."""
+    rng = np.random.default_rng(1)
+    unique = ["".join(rng.choice(list("ACGT"), 12)) for _ in range(60)]
+    rows = [(x, str(n % 2)) for n, x in enumerate(unique)]
+    return folder(
+        tmp_path, {"train.csv": table(rows[:40]), "dev.csv": table(rows[40:50]), "test.csv": table(rows[50:])}
+    )
+
+
+def test_a_validation_part_is_redrawn_for_every_seed(tmp_path):
+    home = split_rows(tmp_path)
+    named = read_labelled(home)
+    one, two = (read_labelled(home, redraw=True, seed=seed) for seed in (1, 2))
+    assert contents(one.test) == contents(two.test) == contents(named.test)
+    assert len(one.valid) == len(two.valid) == 4 and one.valid.drawn and contents(one.valid) != contents(two.valid)
+    for data in (one, two):
+        assert sorted(contents(data.train) + contents(data.valid)) == sorted(
+            contents(named.train) + contents(named.valid)
+        )
+
+
+@pytest.mark.parametrize("count", [5, 60])
+def test_folds_test_every_example_once(tmp_path, count):
+    home = split_rows(tmp_path)
+    everything = sorted(row for part in read_labelled(home).parts.values() for row in contents(part))
+    tested = []
+    for number in range(1, count + 1) if count == 5 else (1, 2, 3):
+        data = read_labelled(home, one_of=(number, count), valid_fraction=0.1, seed=1)
+        assert sorted(row for part in data.parts.values() for row in contents(part)) == everything
+        assert len(data.test) == 60 // count and data.test.drawn and data.shared == 0
+        tested += contents(data.test)
+        if count == 5:
+            assert sum(label for _, label in contents(data.test)) == 6
+    assert len(set(tested)) == len(tested) and (count == 60 or sorted(tested) == everything)
+    with pytest.raises(InputError, match=r"data\.fold=1/61: found 60 different sequences; as many folds would work"):
+        read_labelled(home, one_of=(1, 61))
