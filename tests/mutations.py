@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.fault import DESIGN_FAULTS, STREAM_FAULTS, Fault
+from tests.fault import BACKBONE_FAULTS, DESIGN_FAULTS, STREAM_FAULTS, Fault
 from tests.finetune_faults import FINETUNE_FAULTS
 
 ROOT = Path(__file__).parents[1]
@@ -333,6 +333,7 @@ FAULTS = (
     *DESIGN_FAULTS,
     *STREAM_FAULTS,
     *FINETUNE_FAULTS,
+    *BACKBONE_FAULTS,
 )
 
 

@@ -99,6 +99,7 @@ def card(spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int
     facts = "\n".join(f"| {key} | {_cell(value)} |" for key, value in _flat(provenance))
     backbone = spec["backbone"]
     sizes = ", ".join(f"{key} {backbone[key]}" for key in ("hidden_size", "n_blocks", "n_heads") if key in backbone)
+    sizes += ", both strands alike" if "rc" in backbone else ""
     return _CARD.format(
         backbone=f"{str(backbone['name']).upper()} ({sizes})",
         parameters=parameters,

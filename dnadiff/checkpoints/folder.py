@@ -40,11 +40,13 @@ from dnadiff.diffusion.schedule import SCHEDULES
 from dnadiff.diffusion.score_objective import ScoreEntropy
 from dnadiff.diffusion.uniform_objective import UniformNELBO
 from dnadiff.errors import InputError, ResourceError, did_you_mean
+from dnadiff.models.caduceus import Caduceus
 from dnadiff.models.dit import DiT
+from dnadiff.models.rc import ReverseComplement
 
 FORMAT = 1
 _AGAIN = "copy or download it again"
-BACKBONES: dict[str, Callable[..., nn.Module]] = {"dit": DiT}
+BACKBONES: dict[str, Callable[..., nn.Module]] = {"dit": DiT, "caduceus": Caduceus}
 PARAMETERIZATIONS = {"subs": Subs, "d3pm": D3PM, "sedd": Sedd, "next_token": NextToken}
 PROCESSES = {"absorbing": AbsorbingProcess, "uniform": UniformProcess}
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
@@ -76,13 +78,33 @@ def build_denoiser(spec: Spec) -> Denoiser:
     process = section_of(spec, "process")
     schedule = made(SCHEDULES, section_of(process, "schedule"), "process.schedule")
     process = made(PROCESSES, {**process, "schedule": schedule, "mask_id": parameterization.mask_id}, "process")
-    backbone = made(BACKBONES, section_of(spec, "backbone"), "backbone")
+    backbone = build_backbone(spec)
     if max(*parameterization.allowed, parameterization.mask_id) >= backbone.vocab_size:
         raise InputError(f"parameterization.allowed: ids must lie below backbone.vocab_size={backbone.vocab_size}")
     classes = spec.get("classes", [])
     if classes and len(classes) != backbone.n_classes:
         raise InputError(f"classes: found {len(classes)} names; backbone.n_classes={backbone.n_classes} would work")
     return Denoiser(backbone, parameterization, process, time_conditioning=bool(spec.get("time_conditioning", False)))
+
+
+def build_backbone(spec: Spec) -> nn.Module:
+    """The network of a spec, with fresh weights.
+
+    Args:
+        spec: ``backbone`` names it and holds its constructor arguments. With ``rc``, the id of the token that pairs
+            with each token, it answers for both strands, so its windows cannot begin with [BOS] (``bos``).
+
+    Raises:
+        InputError: Something is missing, unknown, or does not fit.
+    """
+    section = section_of(spec, "backbone")
+    backbone = made(BACKBONES, {key: value for key, value in section.items() if key != "rc"}, "backbone")
+    if "rc" not in section:
+        return backbone
+    if spec.get("bos", False):
+        raise InputError("bos=true: begins one strand and not the other; a model of both (backbone.rc) has none")
+    arguments = {"name": "rc", "backbone": backbone, "complement": section["rc"]}
+    return made({"rc": ReverseComplement}, arguments, "backbone.rc")
 
 
 def build_objective(section: Spec, process: Process) -> Objective:

@@ -22,12 +22,12 @@ from dnadiff.checkpoints import manifest
 from dnadiff.checkpoints.card import predictor_card
 from dnadiff.checkpoints.checks import check_sizes
 from dnadiff.checkpoints.folder import (
-    BACKBONES,
     CONFIG,
     TOKENIZER,
     WEIGHTS,
     Spec,
     any_spec,
+    build_backbone,
     check_weights,
     load_tokenizer,
     made,
@@ -57,7 +57,7 @@ def build_predictor(spec: Spec) -> Predictor:
     Raises:
         InputError: Something is missing, unknown, or does not fit.
     """
-    backbone = made(BACKBONES, section_of(spec, "backbone"), "backbone")
+    backbone = build_backbone(spec)
     head = made({"sequence": SequenceHead}, section_of(spec, "head"), "head")
     readout = made(READOUTS, section_of(spec, "readout"), "readout")
     return Predictor(backbone, head, readout, made(PATTERNS, section_of(spec, "pattern"), "pattern"))

@@ -1,4 +1,4 @@
-"""Checkpoints of MDLM, of BD3-LM and of their AR baselines, and the folders they were published as.
+"""Checkpoints of MDLM, of BD3-LM and of their AR baselines, and the folders they and Caduceus were published as.
 
 A Lightning checkpoint holds the raw weights by name (``state_dict``), their exponential average as a bare list in the
 order of the parameters (``ema``), the configuration and a pickled tokenizer (``hyper_parameters``). A published folder
@@ -8,17 +8,16 @@ and anything missing, is an error.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from dnadiff.checkpoints.folder import build_denoiser, check_weights
+from dnadiff.checkpoints.foreign import Converted, folder_weights
 from dnadiff.checkpoints.manifest import sha256
 from dnadiff.checkpoints.pickles import Archive, described, mapping
+from dnadiff.checkpoints.upstream_caduceus import read_caduceus
 from dnadiff.checkpoints.upstream_spec import Settings, folder_settings, pickled_settings, spec_of
 from dnadiff.checkpoints.vocabulary import (
     Vocabulary,
@@ -29,7 +28,6 @@ from dnadiff.checkpoints.vocabulary import (
     unnamed_vocabulary,
 )
 from dnadiff.data.tokenizers import IdsTokenizer, Tokenizer
-from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.errors import InputError
 
 WEIGHTS = ("ema", "raw")
@@ -37,27 +35,6 @@ _WRAPPERS = ("module", "model", "backbone")  # leading parts of a name that only
 _BUFFERS = ("rotary_emb.inv_freq", "sampling_eps_min", "sampling_eps_max")  # stored, and computed here or not needed
 _NOISE = "noise."  # the noise schedule's own, whose state is in the spec
 _EMBEDDING, _SIGMA = "vocab_embed.embedding", "sigma_map.mlp.2.bias"
-
-
-@dataclass(frozen=True)
-class Converted:
-    """A foreign model in dnadiff's terms: what ``save_model`` writes.
-
-    Attributes:
-        denoiser: With the checkpoint's weights, in evaluation mode.
-        tokenizer: Its tokenizer.
-        spec: What it is built from.
-        facts: What is known of how the weights came about.
-        inputs: SHA-256 of each file read, by its path.
-        warning: What its user must know; empty if nothing.
-    """
-
-    denoiser: Denoiser
-    tokenizer: Tokenizer
-    spec: dict[str, Any]
-    facts: dict[str, Any]
-    inputs: dict[str, str]
-    warning: str
 
 
 def read_upstream(path: Path, *, weights: str | None = None, tokenizer: str | None = None) -> Converted:
@@ -103,23 +80,14 @@ def _lightning(path: Path, weights: str, tokenizer: str | None) -> Converted:
 
 
 def _folder(path: Path, tokenizer: str | None) -> Converted:
-    config, safe, pickled = path / "config.json", path / "model.safetensors", path / "pytorch_model.bin"
+    config = path / "config.json"
     if not config.is_file():
-        raise InputError(f"{path}: has no config.json; the folder of a published MDLM or BD3-LM would work")
-    settings = folder_settings(read_foreign(config), config)
-    file = safe if safe.is_file() else pickled
-    if safe.is_file():
-        try:
-            tensors = {name: value.float() for name, value in _parameters(load_file(safe), safe).items()}
-        except SafetensorError as error:
-            raise InputError(f"{safe}: is no safetensors file ({error}); copy or download it again") from error
-    elif pickled.is_file():
-        with Archive(pickled) as archive:
-            tensors = {
-                name: archive.tensor(value) for name, value in _parameters(mapping(archive.root), pickled).items()
-            }
-    else:
-        raise InputError(f"{path}: has neither {safe.name} nor {pickled.name}; copy or download it again")
+        raise InputError(f"{path}: has no config.json; the folder of a published model would work")
+    values = read_foreign(config)
+    if values.get("model_type") == "caduceus":
+        return read_caduceus(path, values, tokenizer)
+    settings = folder_settings(values, config)
+    file, tensors = folder_weights(path, _parameters)
     facts = {"converted from": f"{settings.algo} folder"}
     inputs = {config: sha256(config), file: sha256(file)}
     return _converted(file, inputs, settings, tensors, folder_vocabulary(path), tokenizer, facts)

@@ -9,7 +9,6 @@ causal and block attention.
 Shapes: B batch, N tokens, V vocabulary, D hidden_size, H n_heads, K = D / H, C cond_dim, M chosen positions.
 """
 
-import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
@@ -21,11 +20,13 @@ from dnadiff.models.layers import (
     Embedding,
     LayerNorm,
     SigmaEmbedding,
+    condition,
     modulate,
     pick,
     pick_condition,
     rotary_angles,
     rotate,
+    zero_linear,
 )
 
 Rotary = tuple[Tensor, Tensor]
@@ -43,7 +44,7 @@ class Block(nn.Module):
         self.norm2 = LayerNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width))
         if cond_dim is not None:
-            self.adaLN_modulation = _zero_linear(cond_dim, 6 * width)
+            self.adaLN_modulation = zero_linear(cond_dim, 6 * width)
 
     def forward(
         self, x: Tensor, c: Tensor | None, rotary: Rotary, attention: Attention,
@@ -95,9 +96,9 @@ class Output(nn.Module):
     def __init__(self, width: int, vocab_size: int, cond_dim: int | None) -> None:
         super().__init__()
         self.norm_final = LayerNorm(width)
-        self.linear = _zero_linear(width, vocab_size)
+        self.linear = zero_linear(width, vocab_size)
         if cond_dim is not None:
-            self.adaLN_modulation = _zero_linear(cond_dim, 2 * width)
+            self.adaLN_modulation = zero_linear(cond_dim, 2 * width)
 
     def forward(self, x: Tensor, c: Tensor | None) -> Tensor:
         """Logits (B, N, V)."""
@@ -145,11 +146,8 @@ class DiT(nn.Module):
         self.head_width, self.attention = hidden_size // n_heads, attention
         cond = cond_dim if adaln else None
         self.vocab_embed = Embedding(vocab_size, hidden_size)
-        if adaln:
-            self.sigma_map = SigmaEmbedding(cond_dim)
-        if n_classes:
-            self.label_embed = nn.Embedding(n_classes + 1, cond_dim)
-        self.adaln = adaln
+        self.sigma_map = SigmaEmbedding(cond_dim) if adaln else None
+        self.label_embed = nn.Embedding(n_classes + 1, cond_dim) if n_classes else None
         self.stem = nn.Conv1d(hidden_size, hidden_size, stem, padding=stem // 2, bias=False) if stem else None
         self.blocks = nn.ModuleList(Block(hidden_size, n_heads, cond, dropout) for _ in range(n_blocks))
         self.output_layer = Output(hidden_size, vocab_size, cond)
@@ -170,7 +168,7 @@ class DiT(nn.Module):
             cache: Keys and values of a finished prefix; the tokens continue it.
             at: Tokens whose logits are wanted, (B, M) int64, or a slice of step 1, the same of every row; None: all.
         """
-        c = self._condition(sigma, labels, len(tokens))
+        c = condition(sigma, labels, self.sigma_map, self.label_embed)
         x = self._run(tokens, c, pattern, valid, cache, at)
         return self.output_layer(x, c if c is None else pick_condition(c, at))
 
@@ -179,20 +177,9 @@ class DiT(nn.Module):
         labels: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """Hidden states after the last block and the final norm, (B, N, D): what heads and probes read."""
-        x = self._run(tokens, self._condition(sigma, labels, len(tokens)), pattern, valid, None, None)
+        c = condition(sigma, labels, self.sigma_map, self.label_embed)
+        x = self._run(tokens, c, pattern, valid, None, None)
         return self.output_layer.norm_final(x)
-
-    def _condition(self, sigma: Tensor, labels: Tensor | None, batch: int) -> Tensor | None:
-        if labels is not None and not self.n_classes:
-            raise InputError("this model was built without labels (n_classes=0)")
-        if not self.adaln:
-            return None
-        c = self.sigma_map(sigma if sigma.ndim == 2 else sigma[:, None])
-        if self.n_classes:
-            if labels is None:
-                labels = torch.full((batch,), self.n_classes, device=sigma.device)
-            c = c + self.label_embed(labels)[:, None]
-        return F.silu(c)
 
     def _run(
         self, tokens: Tensor, c: Tensor | None, pattern: Pattern, valid: Tensor | None,
@@ -219,10 +206,3 @@ class DiT(nn.Module):
 def _angles(rotary: Rotary, at: Tensor | slice | None) -> Rotary:
     """Those of the tokens ``at``: (M, K/2), or (B, M, K/2)."""
     return rotary if at is None else (rotary[0][at], rotary[1][at])
-
-
-def _zero_linear(n_in: int, n_out: int) -> nn.Linear:
-    linear = nn.Linear(n_in, n_out)
-    nn.init.zeros_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return linear

@@ -1,4 +1,4 @@
-"""Parts of the transformer: rotary positions, noise-level embedding, layer norm, modulation; named as in MDLM.
+"""Parts of the networks: rotary positions, conditioning on noise and label, norms, modulation; named as in MDLM.
 
 Shapes: B batch, N tokens, D width, H heads, K head width, C width of the conditioning vector.
 """
@@ -8,6 +8,8 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from dnadiff.errors import InputError
 
 MAX_PERIOD = 10_000.0
 
@@ -46,6 +48,40 @@ def pick_condition(c: Tensor, at: Tensor | slice | None) -> Tensor:
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """x * (1 + scale) + shift."""
     return x * (1 + scale) + shift
+
+
+def condition(
+    sigma: Tensor, labels: Tensor | None, sigma_map: nn.Module | None, label_embed: nn.Embedding | None
+) -> Tensor | None:
+    """What the blocks are conditioned on, (B, 1 | N, C): the noise level and, if the model knows labels, the label.
+
+    Args:
+        sigma: Noise level, (B,) or one a token (B, N).
+        labels: Class of each row, (B,); None stands for "none", the last label, where the model knows labels.
+        sigma_map: Embeds the noise level; None: the model is not conditioned, and the answer is None.
+        label_embed: Embeds labels; None: the model knows none.
+
+    Raises:
+        InputError: There are labels and the model knows none.
+    """
+    if labels is not None and label_embed is None:
+        raise InputError("this model was built without labels (n_classes=0)")
+    if sigma_map is None:
+        return None
+    c = sigma_map(sigma if sigma.ndim == 2 else sigma[:, None])
+    if label_embed is not None:
+        if labels is None:
+            labels = torch.full((len(sigma),), label_embed.num_embeddings - 1, device=sigma.device)
+        c = c + label_embed(labels)[:, None]
+    return F.silu(c)
+
+
+def zero_linear(n_in: int, n_out: int) -> nn.Linear:
+    """A linear layer that begins as zero."""
+    linear = nn.Linear(n_in, n_out)
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
 
 
 class LayerNorm(nn.Module):

@@ -26,8 +26,9 @@ OPTIMIZERS = {
     "adamw": ("loshchilov2019decoupled",),
     "muon": ("jordan2024muon", "liu2025muon", "loshchilov2019decoupled"),
 }
-ALWAYS = ("peebles2023scalable", "nguyen2023hyenadna", "schiff2024caduceus")
-"""The network, and the numbering of the bases."""
+BACKBONES = {"dit": ("peebles2023scalable",), "caduceus": ("schiff2024caduceus", "gu2023mamba")}
+ALWAYS = ("nguyen2023hyenadna", "schiff2024caduceus")
+"""The numbering of the bases."""
 GENOMES = {"ae952b2873ef8badc956925a61c5b536d4e40322b4e8b15dde3d8eda7ce3c879": "blattner1997complete"}
 """Papers of genomes by the SHA-256 of the file: those of the project's data folder that have one."""
 _HINT = "a run folder written by dna-diff train would work"
@@ -78,7 +79,8 @@ def keys_of(run: Path) -> list[str]:
     try:
         algo, estimator, optimizer = config["algo"]["name"], config["estimator"], config["optim"]["name"]
         masked = ESTIMATORS[estimator] if algo == "mdlm" else ()
-        keys = [*ALGOS[algo], *masked, *ALWAYS, *OPTIMIZERS[optimizer]]
+        network = BACKBONES[config.get("model", {}).get("backbone", "dit")]
+        keys = [*ALGOS[algo], *masked, *network, *ALWAYS, *OPTIMIZERS[optimizer]]
         keys += [GENOMES[digest] for digest in facts["inputs"].values() if digest in GENOMES]
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{run}: is no run that this version knows ({error}); {_HINT}") from error

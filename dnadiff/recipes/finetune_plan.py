@@ -18,6 +18,7 @@ from dnadiff.errors import InputError
 from dnadiff.evaluation.metrics import BEST, LOWER_IS_BETTER, measured
 from dnadiff.models.heads import Predictor
 from dnadiff.random import key64
+from dnadiff.recipes.network import backbone_section
 from dnadiff.recipes.training_plan import precision_of
 from dnadiff.schema import ModelConfig
 from dnadiff.schema.finetune import SCRATCH, FinetuneConfig
@@ -25,8 +26,6 @@ from dnadiff.training import ranks
 from dnadiff.training.datamodule import micro_batch
 from dnadiff.training.predictor import HeldOutExamples
 from dnadiff.training.steps import Pace
-
-_NETWORK = ("hidden_size", "n_blocks", "n_heads", "cond_dim", "dropout", "adaln", "stem")
 
 
 @dataclass
@@ -167,16 +166,16 @@ def _spec(config: FinetuneConfig, data: Labelled) -> dict[str, Any]:
 
 
 def _scratch(model: ModelConfig) -> dict[str, Any]:
-    tokenizer = NucleotideTokenizer()
-    backbone = {"name": "dit", "vocab_size": tokenizer.vocab_size, **{key: vars(model)[key] for key in _NETWORK}}
-    allowed = {"name": "subs", "allowed": list(tokenizer.base_ids)}
-    return {"algo": SCRATCH, "backbone": backbone, "parameterization": allowed}
+    allowed = {"name": "subs", "allowed": list(NucleotideTokenizer.base_ids)}
+    return {"algo": SCRATCH, "backbone": backbone_section(model, 0), "parameterization": allowed}
 
 
 def _of_run(start: str, dropout: float) -> dict[str, Any]:
     spec = read_spec(start)
     if spec.get("tokenizer", {}).get("name") != NucleotideTokenizer.name:
         raise InputError(f"{start}: does not read nucleotides; a model trained on DNA would work")
+    if dropout and "dropout" not in spec["backbone"]:
+        raise InputError(f"model.dropout={dropout:g}: the network of {start} has none; leave it out")
     return {**spec, "backbone": {**spec["backbone"], **({"dropout": dropout} if dropout else {})}}
 
 
@@ -193,7 +192,7 @@ def _readout(data: Labelled) -> dict[str, Any]:
 
 def _width(spec: dict[str, Any]) -> int:
     """The width of what the backbone gives to a head."""
-    with torch.device("meta"):
+    with torch.random.fork_rng(), torch.inference_mode():
         predictor = build_predictor(spec)
         tokens = torch.zeros(1, 4, dtype=torch.int64)
         return predictor.backbone.features(tokens, torch.zeros(1), pattern=predictor.pattern).shape[-1]

@@ -9,7 +9,7 @@ from dnadiff.checkpoints.folder import load, read_spec
 from dnadiff.diffusion import Denoiser
 from dnadiff.errors import InputError
 
-NETWORK = ("hidden_size", "n_blocks", "n_heads", "cond_dim", "adaln", "stem")
+NETWORK = ("name", "hidden_size", "n_blocks", "n_heads", "cond_dim", "adaln", "stem", "rc")
 """What two models must agree on besides their tokens."""
 
 
@@ -32,17 +32,25 @@ def start_from(folder: str, denoiser: Denoiser, spec: Mapping[str, Any]) -> None
     if theirs["tokenizer"] != spec["tokenizer"]:
         raise InputError(f"{key}: numbers its tokens otherwise; a model trained by this version on DNA would work")
     for name in NETWORK:
-        old, new = (of["backbone"].get(name, 0) for of in (theirs, spec))
+        old, new = (_value(of["backbone"], name) for of in (theirs, spec))
         if old != new:
-            here, there = (f"model.{name}={str(value).lower()}" for value in (new, old))
+            named = "backbone" if name == "name" else name
+            here, there = (f"model.{named}={str(value).lower()}" for value in (new, old))
             raise InputError(f"{key}: was built with {there}, and this run has {here}; {there} would work")
-    _copy(source, denoiser.backbone, key)
+    _copy(source, denoiser.backbone, "backbone." if "rc" in spec["backbone"] else "", key)
 
 
-def _copy(source: nn.Module, target: nn.Module, key: str) -> None:
-    """Every weight; only those of classes may be missing in the source."""
+def _value(backbone: Mapping[str, Any], name: str) -> object:
+    """A setting of a spec as far as it matters: of the tokens that pair with each other, whether there are any."""
+    if name == "cond_dim" and not backbone.get("adaln", True):
+        return 0
+    return name in backbone if name == "rc" else backbone.get(name, 0)
+
+
+def _copy(source: nn.Module, target: nn.Module, prefix: str, key: str) -> None:
+    """Every weight; only those of classes may be missing in the source. Names begin with ``prefix``."""
     given, own = source.state_dict(), target.state_dict()
-    classes = "label_embed.weight"
+    classes = f"{prefix}label_embed.weight"
     if classes in given and (classes not in own or given[classes].shape != own[classes].shape):
         raise InputError(f"{key}: knows {len(given[classes]) - 1} classes; data.label with as many would work")
     target.load_state_dict({**own, **given} if classes in own else given)

@@ -17,10 +17,13 @@ from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.data.windows import WindowDataset
 from dnadiff.diffusion import AbsorbingProcess, CountSearch, Denoiser, NoiseSearch, Objective, PublishedSearch
 from dnadiff.errors import InputError, ResourceError
+from dnadiff.models.caduceus import Caduceus
+from dnadiff.models.dit import DiT
 from dnadiff.random import Draws, key64
 from dnadiff.recipes.init_from import start_from
 from dnadiff.recipes.inputs import held_out_windows, training_windows
 from dnadiff.recipes.methods import allowed_tokens, method_of, training_in_words
+from dnadiff.recipes.network import backbone_section
 from dnadiff.schema import Config
 from dnadiff.training import ranks
 from dnadiff.training.datamodule import micro_batch
@@ -120,7 +123,7 @@ def plan(config: Config, store: Store, split: Split, *, begun: bool = False) -> 
     denoiser = build_denoiser(spec)
     if config.init_from and not begun:
         start_from(config.init_from, denoiser, spec)
-    denoiser.backbone.attention = _attention(config.attention)
+    _implement(denoiser, config)
     sharded = _shards(config.train.parallel)
     if sharded:
         shard(denoiser)
@@ -143,7 +146,6 @@ def plan(config: Config, store: Store, split: Split, *, begun: bool = False) -> 
 def spec_of(config: Config) -> dict[str, Any]:
     """The spec of the model a configuration describes."""
     tokenizer, model, method = NucleotideTokenizer(), config.model, method_of(config)
-    sizes = ("hidden_size", "n_blocks", "n_heads", "cond_dim", "dropout", "adaln", "stem")
     return {
         "format": 1,
         "algo": config.algo.name,
@@ -151,9 +153,7 @@ def spec_of(config: Config) -> dict[str, Any]:
         "bos": config.data.bos,
         "time_conditioning": config.time_conditioning,
         "tokenizer": tokenizer.to_json(),
-        "backbone": {"name": "dit", "vocab_size": tokenizer.vocab_size, **{k: getattr(model, k) for k in sizes},
-            **({"n_classes": len(config.data.classes)} if config.data.classes else {}),
-        },
+        "backbone": backbone_section(model, len(config.data.classes)),
         **({"classes": config.data.classes, "label": config.data.label} if config.data.classes else {}),
         "parameterization": {
             **method.parameterization, "mask_id": tokenizer.mask_id, "allowed": allowed_tokens(config)
@@ -200,8 +200,8 @@ def _check_memory(config: Config) -> None:
         ResourceError: It needs more than there is.
     """
     model, optim, world = config.model, config.optim, ranks.world()
-    tokens = micro_batch(optim.batch_size, optim.accumulate, world) * model.length
-    weights = 12 * model.hidden_size**2 * model.n_blocks
+    tokens = micro_batch(optim.batch_size, optim.accumulate, world) * model.length * (2 if model.rc else 1)
+    weights = (12 if model.backbone == "dit" else 6) * model.hidden_size**2 * model.n_blocks
     needed = 4 * 4 * weights // world + 2 * tokens * model.hidden_size * model.n_blocks
     device = ranks.device()
     there = torch.cuda.get_device_properties(device).total_memory if device != "cpu" else _installed()
@@ -230,12 +230,18 @@ def _search(config: Config, process: AbsorbingProcess, split: Split) -> NoiseSea
     return (CountSearch if config.estimator == "count" else PublishedSearch)(process, config.block_size)
 
 
-def _attention(wanted: str) -> str:
-    if wanted == "auto":
-        return "sdpa"
+def _implement(denoiser: Denoiser, config: Config) -> None:
+    """Chooses the implementation of attention or of the scan, wherever the network is."""
+    wanted = config.attention
     if wanted in ("flash", "flex") and not torch.cuda.is_available():
         raise InputError(f"attention={wanted}: trains on GPUs only and there is none; attention=sdpa works")
-    return wanted
+    if config.scan == "mamba_ssm" and not torch.cuda.is_available():
+        raise InputError("scan=mamba_ssm: runs on GPUs only and there is none; scan=torch works")
+    for module in denoiser.modules():
+        if isinstance(module, DiT):
+            module.attention = "sdpa" if wanted == "auto" else wanted
+        elif isinstance(module, Caduceus):
+            module.scan = "torch" if config.scan == "auto" else config.scan
 
 
 def precision_of(wanted: str) -> str:

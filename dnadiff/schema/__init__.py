@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 
 from dnadiff.schema.algo import ALGOS, ESTIMATORS, AlgoConfig, check_algo, check_blocks, chosen_estimator
 from dnadiff.schema.checks import choice, number, require
+from dnadiff.schema.model import BACKBONES, ModelConfig
 from dnadiff.schema.noise import NOISES, NoiseConfig
 
 PRECISIONS = ("auto", "fp32", "bf16")
 COMPILES = ("auto", "true", "false")
 LOGGERS = ("tensorboard", "wandb")
 ATTENTIONS = ("auto", "sdpa", "flex", "flash")
+SCANS = ("auto", "torch", "mamba_ssm")
 TASKS = ("dna",)
 SPLITS = ("auto", "contig", "blocks", "bed")
 WINDOWS = ("random", "tiling")
@@ -26,9 +28,9 @@ PARALLELS = ("ddp", "fsdp")
 LR_SCHEDULES = ("constant", "cosine")
 
 __all__ = [
-    "ALGOS", "ATTENTIONS", "COMPILES", "ESTIMATORS", "LOGGERS", "LR_SCHEDULES", "NOISES", "N_POLICIES", "OPTIMIZERS",
-    "PARALLELS", "PRECISIONS", "SPLITS", "TASKS", "WINDOWS", "AlgoConfig", "Config", "DataConfig", "ModelConfig",
-    "NoiseConfig", "OptimConfig", "TaskConfig", "TrainConfig", "WandbConfig",
+    "ALGOS", "ATTENTIONS", "BACKBONES", "COMPILES", "ESTIMATORS", "LOGGERS", "LR_SCHEDULES", "NOISES", "N_POLICIES",
+    "OPTIMIZERS", "PARALLELS", "PRECISIONS", "SCANS", "SPLITS", "TASKS", "WINDOWS", "AlgoConfig", "Config",
+    "DataConfig", "ModelConfig", "NoiseConfig", "OptimConfig", "TaskConfig", "TrainConfig", "WandbConfig",
 ]  # fmt: skip
 
 
@@ -126,44 +128,6 @@ class DataConfig:
         total = self.valid_fraction + self.test_fraction
         sums = f"data.valid_fraction + data.test_fraction = {total:g}"
         require(total < 1, f"{sums}: nothing left to train on; give less than 1")
-
-
-@dataclass
-class ModelConfig:
-    """The size of the transformer and of the windows it reads.
-
-    Attributes:
-        hidden_size: Width D.
-        n_blocks: Transformer blocks.
-        n_heads: Attention heads; each is D / n_heads wide, which must be even.
-        cond_dim: Width of the conditioning vector.
-        dropout: Probability of dropout in training.
-        adaln: Adaptive layer norm conditioned on the noise level.
-        stem: Width of a convolution over the embeddings, odd; 0 is none.
-        length: Tokens in a window.
-    """
-
-    hidden_size: int = 128
-    n_blocks: int = 4
-    n_heads: int = 4
-    cond_dim: int = 128
-    dropout: float = 0.0
-    adaln: bool = True
-    stem: int = 0
-    length: int = 512
-
-    def __post_init__(self) -> None:
-        for key in ("hidden_size", "n_blocks", "n_heads", "cond_dim"):
-            number(f"model.{key}", getattr(self, key), 1)
-        number("model.length", self.length, 4)
-        number("model.dropout", self.dropout, 0.0, 0.999)
-        number("model.stem", self.stem, 0)
-        odd_stem = self.stem == 0 or self.stem % 2 == 1
-        require(odd_stem, f"model.stem={self.stem}: is centred on a base, so its width is odd; 0 is none")
-        width, heads = self.hidden_size, self.n_heads
-        require(width % heads == 0, f"model.hidden_size={width}: is not a multiple of model.n_heads={heads}")
-        odd = f"model.hidden_size={width}: leaves heads {width // heads} wide with model.n_heads={heads}"
-        require(width // heads % 2 == 0, f"{odd}; the rotary positions need an even width")
 
 
 @dataclass
@@ -277,7 +241,9 @@ class Config:
         time_conditioning: Tell the network the noise level.
         precision: Training precision; ``auto`` is bf16 where the processor computes it faster, else fp32.
         compile: Compile the training step; ``auto`` does if a compiler is there.
-        attention: The implementation of attention.
+        attention: The implementation of attention, of model.backbone=dit.
+        scan: The implementation of the recurrence of model.backbone=caduceus; ``auto`` is ``torch``, and ``mamba_ssm``
+            takes the kernels of that package on a GPU.
         init_from: Run or model folder whose weights the training begins with; None begins with random ones.
         logger: What shows the training beside ``log.csv``: ``tensorboard``, or ``wandb`` for that and Weights & Biases.
         task: What the tokens are.
@@ -297,6 +263,7 @@ class Config:
     precision: str = "auto"
     compile: str = "auto"
     attention: str = "auto"
+    scan: str = "auto"
     init_from: str | None = None
     logger: str = "tensorboard"
     task: TaskConfig = field(default_factory=TaskConfig)
@@ -313,10 +280,15 @@ class Config:
         choice("precision", self.precision, PRECISIONS)
         choice("compile", self.compile, COMPILES)
         choice("attention", self.attention, ATTENTIONS)
+        choice("scan", self.scan, SCANS)
+        for key, owner in (("attention", "dit"), ("scan", "caduceus")):
+            found = f"{key}={getattr(self, key)}: belongs to model.backbone={owner}; leave it out"
+            require(getattr(self, key) == "auto" or self.model.backbone == owner, found)
         choice("logger", self.logger, LOGGERS)
         unused = self.logger == "wandb" or self.wandb == WandbConfig()
         require(unused, f"logger={self.logger}: has no use for wandb.*; add logger=wandb or leave them out")
-        check_algo(self.algo, self.estimator, self.time_conditioning, bos=self.data.bos, stem=self.model.stem)
+        sees_right = self.model.sees_right
+        check_algo(self.algo, self.estimator, self.time_conditioning, bos=self.data.bos, sees_right=sees_right)
         self.estimator = chosen_estimator(self.algo, self.estimator)
         check_blocks(self.algo, self.block_size, self.estimator, self.model.length)
         infinite = self.time_conditioning and self.noise.endless
@@ -325,6 +297,8 @@ class Config:
         require(adaln, "time_conditioning=true: the noise level enters through adaptive norms; set model.adaln=true")
         labelled = self.model.adaln or self.data.label is None
         require(labelled, f"data.label={self.data.label}: classes enter through adaptive norms; set model.adaln=true")
+        opened = f"data.bos={str(self.data.bos).lower()}: begins one strand and not the other; leave it out or model.rc"
+        require(not (self.model.rc and self.data.bos), opened)
         eager = self.compile != "true" or self.train.parallel != "fsdp"
         require(eager, "compile=true: cannot follow the weights of train.parallel=fsdp; set compile=auto")
         decays = self.optim.schedule != "cosine" or self.train.steps is not None

@@ -106,8 +106,17 @@ def _check_clip(clip: list[float], block_size: int, estimator: str) -> None:
         require(whole, f"algo.clip={clip}: give whole numbers of masked bases from 1 to {block_size}")
 
 
-def check_algo(algo: AlgoConfig, estimator: str, time_conditioning: bool, *, bos: bool, stem: int) -> None:
+def check_algo(
+    algo: AlgoConfig, estimator: str, time_conditioning: bool, *, bos: bool, sees_right: tuple[str, str] | None
+) -> None:
     """Nothing if a method can work with these settings of other sections.
+
+    Args:
+        algo: The method.
+        estimator: As configured.
+        time_conditioning: As configured.
+        bos: Whether windows begin with [BOS].
+        sees_right: What makes the network see bases to the right, and what would not; None if nothing does.
 
     Raises:
         InputError: It cannot, with the reason.
@@ -121,8 +130,8 @@ def check_algo(algo: AlgoConfig, estimator: str, time_conditioning: bool, *, bos
     if name in ("ar", "bd3lm"):
         what = "every base" if name == "ar" else "every block"
         require(bos, f"data.bos=false: algo={name} predicts {what} from those before it and begins with [BOS]")
-        sees = f"model.stem={stem}: a stem sees bases to the right, which algo={name} predicts; model.stem=0 would work"
-        require(stem == 0, sees)
+        cause, works = sees_right or ("", "")
+        require(not cause, f"{cause} sees bases to the right, which algo={name} predicts; {works} would work")
 
 
 def chosen_estimator(algo: AlgoConfig, estimator: str) -> str:

@@ -5,10 +5,13 @@ r"""The optimiser and its learning rate.
            optimizer for hidden layers in neural networks, 2024), scaled to the size of an AdamW step (Liu et al., Muon
            is scalable for LLM training, 2025) so that one rate serves all; everything else is left to AdamW.
 
+The decay rates of a state space model are kept as logarithms in a table that is no linear map: no matrix to either.
+
 The rate rises linearly during the warm-up and then stays, or falls along half a cosine.
 """
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +21,9 @@ from torch import Tensor, nn
 from dnadiff.training.muon import Muon
 from dnadiff.training.sharding import spread
 
+_HIDDEN = re.compile(r"(^|\.)(blocks|layers)\.")  # names of what lies inside the blocks of a network
+_TABLES = "A_log"  # how names end of parameters with two dimensions that are no matrices
+
 
 def optimizer_of(
     module: nn.Module, *, name: str, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
@@ -25,19 +31,19 @@ def optimizer_of(
     """The optimiser of a module's parameters.
 
     Args:
-        module: What to train; Muon takes the matrices inside its ``blocks``.
+        module: What to train; Muon takes the matrices inside its ``blocks`` or ``layers``.
         name: ``"adamw"`` or ``"muon"``.
         lr: Learning rate after the warm-up.
         betas: Decay rates of AdamW's two moments, each in [0, 1).
         eps: Added to the root of AdamW's second moment.
-        weight_decay: Decoupled decay of weights of two or more dimensions, 0 or more.
+        weight_decay: Decoupled decay of matrices and convolutions, 0 or more.
     """
     named = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    hidden = [n for n, p in named.items() if name == "muon" and p.ndim == 2 and ".blocks." in f".{n}"]
-    rest = [p for n, p in named.items() if n not in hidden]
+    maps = [n for n, p in named.items() if p.ndim >= 2 and not n.endswith(_TABLES)]
+    hidden = [n for n in maps if name == "muon" and named[n].ndim == 2 and _HIDDEN.search(n)]
     groups = [
-        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for n, p in named.items() if n in maps and n not in hidden], "weight_decay": weight_decay},
+        {"params": [p for n, p in named.items() if n not in maps], "weight_decay": 0.0},
     ]
     adamw = torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=betas, eps=eps, fused=True)
     if not hidden:

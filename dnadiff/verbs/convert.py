@@ -9,7 +9,7 @@ from dnadiff.verbs.parser import Verb
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's arguments to a parser."""
     parser.add_argument(
-        "checkpoint", metavar="CKPT", help="checkpoint of MDLM or BD3-LM, a folder, or an id on the hub"
+        "checkpoint", metavar="CKPT", help="checkpoint of MDLM or BD3-LM; a folder or an id on the hub, of Caduceus too"
     )
     parser.add_argument("-o", "--out", metavar="MODEL", required=True, help="model folder to write")
     parser.add_argument(
@@ -27,4 +27,4 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
     convert(args.checkpoint, args.out, weights=args.weights, tokenizer=args.tokenizer, quiet=args.quiet, argv=argv)
 
 
-VERB = Verb("make a model folder of an MDLM or BD3-LM checkpoint", arguments, run)
+VERB = Verb("make a model folder of an MDLM, BD3-LM or Caduceus checkpoint", arguments, run)

@@ -7,16 +7,21 @@ from dnadiff.diffusion import AbsorbingProcess, Denoiser, LogLinear, Subs
 from dnadiff.errors import InputError
 from dnadiff.models.attention import BlockCausal
 from tests.oracle import BASES, MASK, VOCAB, ideal
-from tests.tiny import tiny_denoiser
+from tests.tiny import SPEC, tiny_denoiser
 
 XT = torch.tensor([[MASK, 7, MASK, 10, 2, MASK], [MASK, MASK, MASK, 4, 4, 8]])
+CADUCEUS = {"name": "caduceus", "vocab_size": VOCAB, "hidden_size": 16, "n_blocks": 1, "adaln": False}
 T = torch.tensor([0.3, 0.9], dtype=torch.float64)
 
 
-@pytest.fixture(params=["dit", "conditioned dit", "ideal"])
+@pytest.fixture(params=["dit", "conditioned dit", "both strands", "caduceus", "ideal"])
 def case(request):
     if request.param == "ideal":
         return ideal(), XT[:, :3]
+    if request.param == "both strands":
+        return tiny_denoiser(backbone={**SPEC["backbone"], "rc": [0, 1, 2, 3, 4, 5, 6, 10, 9, 8, 7, 11]}), XT
+    if request.param == "caduceus":
+        return tiny_denoiser(backbone=CADUCEUS), XT
     return tiny_denoiser(time_conditioning=request.param == "conditioned dit"), XT
 
 

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from dnadiff import schema
+from dnadiff.checkpoints.folder import BACKBONES
 from dnadiff.data.targets import KINDS
 from dnadiff.data.tokenizers import TOKENIZERS
 from dnadiff.diffusion.schedule import SCHEDULES
 from dnadiff.evaluation.metrics import METRICS
 from dnadiff.models import heads
 from dnadiff.models.attention import BACKENDS
+from dnadiff.models.scan import SCANS
 from dnadiff.schema import finetune
 
 ROOT = Path(__file__).parents[2]
@@ -81,7 +83,7 @@ OUTSIDE = {  # layer -> the packages it may import besides the standard library;
     "schema": set(),
     "config": {"hydra", "omegaconf"},
     "upstream_keys": set(),
-    "models": {"torch", "einops", "flash_attn"},
+    "models": {"torch", "einops", "flash_attn", "mamba_ssm"},
     "diffusion": {"torch", "einops"},
     "data": {"torch", "numpy", "pyfaidx", "Bio", "tokenizers", "pyarrow", "datasets"},
     "checkpoints": {"torch", "numpy", "safetensors", "transformers", "huggingface_hub"},
@@ -95,6 +97,7 @@ OUTSIDE = {  # layer -> the packages it may import besides the standard library;
 }
 ONLY_IN_FUNCTIONS = {
     "flash_attn",
+    "mamba_ssm",
     "transformers",
     "wandb",
     "huggingface_hub",
@@ -262,6 +265,8 @@ def test_the_project_speaks_of_itself_alone():
 def test_the_schema_names_what_the_tables_hold():
     assert set(schema.NOISES) == set(SCHEDULES)
     assert set(schema.ATTENTIONS) == {"auto", *BACKENDS}
+    assert set(schema.SCANS) == {"auto", *SCANS}
+    assert set(schema.BACKBONES) == set(BACKBONES)
     assert "nucleotide" in TOKENIZERS
     assert finetune.POOLINGS == heads.POOLINGS and finetune.LABEL_KINDS == ("auto", *KINDS)
     assert finetune.METRICS == METRICS

@@ -16,10 +16,11 @@ from dnadiff.recipes.cite import keys_of, references
 ROOT = Path(__file__).parents[2]
 
 
-def a_run(folder, algo="mdlm", estimator="count", optim="muon", digest="00"):
+def a_run(folder, algo="mdlm", estimator="count", optim="muon", backbone="dit", digest="00"):
     """A run folder as far as citing reads it."""
     folder.mkdir()
     config = {"algo": {"name": algo}, "estimator": estimator, "optim": {"name": optim}}
+    config["model"] = {"backbone": backbone}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "provenance.json").write_text(json.dumps({"inputs": {"genome.fa": digest}}))
     return folder
@@ -41,12 +42,13 @@ def test_every_entry_is_bibtex():
 
 
 def test_what_the_tables_name_is_there_and_all_of_it_is_named():
-    named = {key for table in (cite.ALGOS, cite.ESTIMATORS, cite.OPTIMIZERS) for keys in table.values() for key in keys}
+    tables = (cite.ALGOS, cite.ESTIMATORS, cite.OPTIMIZERS, cite.BACKBONES)
+    named = {key for table in tables for keys in table.values() for key in keys}
     named |= {*cite.ALWAYS, *cite.GENOMES.values()}
     assert named <= set(references())
     assert set(references()) - named == {"wang2025remasking", "han2024transfer"}  # a sampler and a way to begin
     assert set(schema.ALGOS) <= set(cite.ALGOS) and set(schema.ESTIMATORS) == set(cite.ESTIMATORS)
-    assert set(schema.OPTIMIZERS) == set(cite.OPTIMIZERS)
+    assert set(schema.OPTIMIZERS) == set(cite.OPTIMIZERS) and set(schema.BACKBONES) == set(cite.BACKBONES)
 
 
 def test_the_genome_is_known_by_its_content():
@@ -63,6 +65,8 @@ def test_the_genome_is_known_by_its_content():
         ({"digest": next(iter(cite.GENOMES))}, {"blattner1997complete"}, {"lou2024discrete"}),
         ({"algo": "sedd"}, {"lou2024discrete", "peebles2023scalable"}, {"sahoo2024simple", "ou2025your"}),
         ({"algo": "bd3lm"}, {"arriola2025block"}, {"austin2021structured"}),
+        ({"backbone": "caduceus"}, {"schiff2024caduceus", "gu2023mamba"}, {"peebles2023scalable"}),
+        ({}, {"schiff2024caduceus", "peebles2023scalable"}, {"gu2023mamba"}),
     ],
 )
 def test_a_run_is_cited_by_what_it_used(tmp_path, settings, there, absent):

@@ -186,7 +186,7 @@ def test_folders_whose_method_is_not_known_are_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert "time_conditioning=True" in refusal(tmp_path, tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
-    assert "model_type=gpt2; mdlm and bd3lm would work" in refusal(tmp_path, tmp_path)
+    assert "model_type=gpt2; mdlm, bd3lm and caduceus would work" in refusal(tmp_path, tmp_path)
 
 
 def block_config(tmp_path, algo, **top):

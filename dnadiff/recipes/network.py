@@ -1,0 +1,30 @@
+"""From the section ``model`` of a configuration to the section ``backbone`` of a spec."""
+
+from typing import Any
+
+import numpy as np
+
+from dnadiff.data.tokenizers import NucleotideTokenizer
+from dnadiff.schema import ModelConfig
+
+_SIZES = {
+    "dit": ("hidden_size", "n_blocks", "n_heads", "cond_dim", "dropout", "adaln", "stem"),
+    "caduceus": ("hidden_size", "n_blocks", "cond_dim", "adaln"),
+}
+
+
+def backbone_section(model: ModelConfig, n_classes: int = 0) -> dict[str, Any]:
+    """What a backbone of nucleotides is built from, plain JSON.
+
+    Args:
+        model: Kind and sizes.
+        n_classes: Number of classes it is told; 0: none.
+    """
+    tokenizer = NucleotideTokenizer()
+    return {
+        "name": model.backbone,
+        "vocab_size": tokenizer.vocab_size,
+        **{key: getattr(model, key) for key in _SIZES[model.backbone]},
+        **({"n_classes": n_classes} if n_classes else {}),
+        **({"rc": tokenizer.complement(np.arange(tokenizer.vocab_size)).tolist()} if model.rc else {}),
+    }
