@@ -9,6 +9,7 @@ from dnadiff.checkpoints.predictor import build_predictor, predictions
 from dnadiff.data import alphabet
 from dnadiff.data.example_batches import ExampleDataset, Frame
 from dnadiff.data.parts import Part
+from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.errors import InputError
 from dnadiff.models.heads import POOLINGS, ClassReadout, LabelReadout, NumberReadout, SequenceHead
 from tests.labels import SPEC, tiny_predictor
@@ -104,6 +105,20 @@ def test_both_strands_give_one_answer_and_it_is_their_mean():
     mean = np.exp((one + two) / 2)
     assert np.allclose(both, mean / mean.sum(1, keepdims=True), atol=1e-6)
     assert not np.allclose(both, np.exp(one), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["dit", "caduceus"])
+def test_a_backbone_of_both_strands_gives_one_answer_by_itself(name):
+    """Rows that are full; with padding the two strands have it on different sides."""
+    sizes = {"hidden_size": 16, "n_blocks": 1, "cond_dim": 8, "adaln": False, "vocab_size": 12}
+    pairs = NucleotideTokenizer().complement(np.arange(12)).tolist()
+    backbone = {"name": name, **sizes, **({"n_heads": 2} if name == "dit" else {})}
+    codes = [RNG.integers(0, 4, 16).astype(np.uint8) for _ in range(3)]
+    other = [alphabet.reverse_complement(x) for x in codes]
+    for rc, equal in ((pairs, True), (None, False)):
+        predictor = tiny_predictor(backbone={**backbone, **({"rc": rc} if rc else {})})
+        one, two = (predictions(predictor, Frame(16), x) for x in (codes, other))
+        assert np.allclose(one, two, atol=1e-6) is equal
 
 
 def test_a_causal_backbone_stays_causal():
