@@ -6,7 +6,8 @@ Hydra's, and Hydra composes the files over the schema; nothing else of it is use
 resolvers. A value that holds ``${`` is refused, so a configuration is data and never a program. Text values are taken
 as they are typed: a path may hold spaces, commas or an equals sign, and contigs are listed as ``a,b`` or ``[a,b]``.
 
-Every mistake is one line that names the key, what was found and what would work.
+There are two configurations, each a file beside the presets and a dataclass: ``config`` of training on a genome and
+``finetune`` of fine-tuning. Every mistake is one line that names the key, what was found and what would work.
 """
 
 import dataclasses
@@ -14,12 +15,21 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.schema import Config
+from dnadiff.schema.finetune import FinetuneConfig
 
-__all__ = ["Config", "compose", "configs_folder", "from_json", "groups", "leaves", "to_json"]
+__all__ = [
+    "SCHEMAS", "Config", "FinetuneConfig", "compose", "compose_finetune", "configs_folder", "from_json", "groups",
+    "leaves", "to_json",
+]  # fmt: skip
+
+SCHEMAS: dict[str, type] = {"config": Config, "finetune": FinetuneConfig}
+"""The configurations by the file of ``configs/`` that their presets are chosen in."""
+
+C = TypeVar("C", Config, FinetuneConfig)
 
 _KINDS = {
     bool: "true or false",
@@ -35,9 +45,11 @@ def configs_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parent.parent / "configs"
 
 
-def groups() -> dict[str, dict[str, Path]]:
-    """The preset files by group and name, such as ``groups()["model"]["tiny"]``."""
+def groups(schema: type = Config) -> dict[str, dict[str, Path]]:
+    """The preset files that a configuration may choose, by group and name, such as ``groups()["model"]["tiny"]``."""
     folders = sorted(path for path in configs_folder().iterdir() if path.is_dir())
+    if schema is not Config:
+        folders = [folder for folder in folders if folder.name in ("model", "optim")]
     return {folder.name: {file.stem: file for file in sorted(folder.glob("*.yaml"))} for folder in folders}
 
 
@@ -58,6 +70,25 @@ def compose(overrides: list[str]) -> Config:
     Raises:
         InputError: A key, preset or value that cannot be used, in one line.
     """
+    return _with_noise_in_use(_composed(overrides, "config", "schema"), overrides)
+
+
+def compose_finetune(overrides: list[str]) -> FinetuneConfig:
+    """The configuration of fine-tuning that the presets and some overrides describe.
+
+    Args:
+        overrides: ``key=value``, ``model=preset`` or ``optim=preset``, each key once; keys win over presets.
+
+    Raises:
+        InputError: A key, preset or value that cannot be used, in one line.
+    """
+    given = next((override for override in overrides if override.startswith("model.length=")), None)
+    if given:
+        raise InputError(f"{given}: rows are as long as the longest sequence; data.length=BASES would work")
+    return _composed(overrides, "finetune", "finetune_schema")
+
+
+def _composed(overrides: list[str], name: str, node: str) -> Any:  # noqa: ANN401 (of the class that SCHEMAS names)
     import hydra
     from hydra.core.config_store import ConfigStore
     from hydra.errors import HydraException
@@ -65,35 +96,39 @@ def compose(overrides: list[str]) -> Config:
     from omegaconf.errors import OmegaConfBaseException
 
     _refuse_repeats(overrides)
-    checked = [_checked(override) for override in overrides]
-    ConfigStore.instance().store(name="schema", node=Config)
+    schema = SCHEMAS[name]
+    checked = [_checked(override, schema) for override in overrides]
+    ConfigStore.instance().store(name=node, node=schema)
     try:
         with hydra.initialize_config_dir(str(configs_folder().resolve()), version_base="1.3"):
-            config = OmegaConf.to_object(hydra.compose("config", overrides=checked))
+            return OmegaConf.to_object(hydra.compose(name, overrides=checked))
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(f"configuration: {str(error).splitlines()[0]}") from error
-    return _with_noise_in_use(typing.cast(Config, config), overrides)
 
 
-def to_json(config: Config) -> dict[str, Any]:
+def to_json(config: Config | FinetuneConfig) -> dict[str, Any]:
     """The configuration as nested dictionaries of plain JSON values."""
     return dataclasses.asdict(config)
 
 
-def from_json(values: Mapping[str, Any]) -> Config:
+def from_json(values: Mapping[str, Any], schema: type[C] = Config) -> C:
     """The configuration that ``to_json`` wrote; a key it does not hold takes its default.
+
+    Args:
+        values: What it wrote.
+        schema: Of which configuration.
 
     Raises:
         InputError: An unknown key, or a value of the wrong type or range.
     """
     from omegaconf import OmegaConf
 
-    overrides = OmegaConf.structured(Config)
+    overrides = OmegaConf.structured(schema)
     for key, value in _flat(values).items():
         if "${" in str(value):
             raise InputError(f"{key}={value}: interpolation is not supported; write the value")
         _set(overrides, key, value, str(value))
-    return typing.cast(Config, OmegaConf.to_object(overrides))
+    return typing.cast(C, OmegaConf.to_object(overrides))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -112,29 +147,29 @@ def _refuse_repeats(overrides: list[str]) -> None:
         given[key] = override
 
 
-def _checked(override: str) -> str:
+def _checked(override: str, schema: type) -> str:
     """The override in Hydra's grammar, once its key, preset and type are known to be right."""
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise InputError(f"{override or repr('')}: is not key=value; for example train.minutes=5 or model=tiny")
     if "${" in override:
         raise InputError(f"{override}: interpolation is not supported; write the value")
-    presets = groups()
+    presets = groups(schema)
     if key in presets:
         if value not in presets[key]:
             raise InputError(f"{override}: no such preset of {key}; {did_you_mean(value, presets[key])}")
         return override
-    return _checked_value(key, value, override)
+    return _checked_value(key, value, override, schema)
 
 
-def _checked_value(key: str, value: str, override: str) -> str:
+def _checked_value(key: str, value: str, override: str, schema: type) -> str:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
 
-    kind = _kind(key)
+    kind = _kind(key, schema)
     if kind is str:
-        empty = value == "null" and key not in _required_text()
+        empty = value == "null" and key not in _required_text(schema)
         literal = "null" if empty else _quoted(value)
     elif kind == list[str]:
         if value.startswith("[") != value.endswith("]"):
@@ -149,7 +184,7 @@ def _checked_value(key: str, value: str, override: str) -> str:
         raise InputError(f"{override}: expected {_KINDS.get(kind, 'text')}") from error
     if parsed.is_sweep_override():
         raise InputError(f"{override}: holds several values; give one")
-    _set(OmegaConf.structured(Config), key, parsed.value(), value)
+    _set(OmegaConf.structured(schema), key, parsed.value(), value)
     return f"{key}={literal}"
 
 
@@ -158,33 +193,33 @@ def _set(config: Any, key: str, value: Any, shown: str) -> None:  # noqa: ANN401
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    kind = _kind(key)
+    kind = _kind(key, OmegaConf.get_type(config))
     try:
         OmegaConf.update(config, key, value)
     except OmegaConfBaseException as error:
         raise InputError(f"{key}={shown}: expected {_KINDS.get(kind, 'text')}") from error
 
 
-def _kind(key: str) -> Any:  # noqa: ANN401 (a type or a generic alias)
+def _kind(key: str, schema: type) -> Any:  # noqa: ANN401 (a type or a generic alias)
     """The type of a key's value, without its ``| None``."""
-    known = leaves()
+    known = leaves(schema)
     if key not in known:
         sections = {name.rpartition(".")[0] for name in known} - {""}
         if key in sections:
             inside = ", ".join(name for name in known if name.startswith(f"{key}."))
             raise InputError(f"{key}: is a section, not a value; it holds {inside}")
         tails = [name for name in known if name.rpartition(".")[2] == key]
-        hint = f"did you mean {tails[0]}?" if tails else did_you_mean(key, [*known, *groups()])
+        hint = f"did you mean {tails[0]}?" if tails else did_you_mean(key, [*known, *groups(schema)])
         if not hint.startswith("did"):
-            hint = "`dna-diff config show` lists them all"
+            hint = f"`dna-diff config show{'' if schema is Config else ' finetune'}` lists them all"
         raise InputError(f"{key}: unknown key; {hint}")
     kind = known[key]
     parts = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     return next(part for part in parts if part is not type(None))
 
 
-def _required_text() -> set[str]:
-    return {key for key, kind in leaves().items() if kind is str}
+def _required_text(schema: type) -> set[str]:
+    return {key for key, kind in leaves(schema).items() if kind is str}
 
 
 def _quoted(text: str) -> str:

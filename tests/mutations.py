@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from tests.fault import BACKBONE_FAULTS, DESIGN_FAULTS, STREAM_FAULTS, Fault
+from tests.finetune_faults import FINETUNE_FAULTS
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "mutations.json"
@@ -177,7 +178,7 @@ FAULTS = (
     ),
     Fault(
         "dropout not keyed by the step",
-        "dnadiff/training/module.py",
+        "dnadiff/training/network.py",
         'key64("dropout", self.seed, self.step, ranks.rank(), self.micro)',
         'key64("dropout", self.seed, ranks.rank(), self.micro)',
         ("tests/unit/test_training_module.py",),
@@ -219,7 +220,7 @@ FAULTS = (
     ),
     Fault(
         "the average not restored",
-        "dnadiff/training/module.py",
+        "dnadiff/training/network.py",
         '        self.ema.load_state_dict(state["ema"])\n',
         "",
         ("tests/reliability/test_resume.py",),
@@ -331,6 +332,7 @@ FAULTS = (
     ),
     *DESIGN_FAULTS,
     *STREAM_FAULTS,
+    *FINETUNE_FAULTS,
     *BACKBONE_FAULTS,
 )
 

@@ -33,6 +33,42 @@ denoiser = dnadiff.load("FOLDER")
 """
 
 
+_PREDICTOR_CARD = """\
+---
+library_name: dnadiff
+tags: [dna, genomics, sequence-classification]
+---
+
+# A predictor of {what}
+
+A backbone of dnadiff with a head ({pooling} pooling), {parameters:,} parameters, fine-tuned on labelled sequences of up
+to {length:,} bases.
+
+```
+dna-diff predict FOLDER sequences.fa -o predictions.tsv
+```
+
+```python
+import dnadiff
+model = dnadiff.load_predictor("FOLDER")
+model.predict(["ACGT"])
+```
+
+## How it came about
+
+| | |
+|---|---|
+{facts}
+
+## Limits
+
+Its figures hold for sequences like those it was trained and tested on. A probability near 0 or 1 of a sequence from
+elsewhere says little.
+
+`MANIFEST.sha256` lists the hashes of the files; `sha256sum --check MANIFEST.sha256` verifies them.
+"""
+
+
 _DNA = {
     "tags": "dna, genomics, ",
     "what": "DNA",
@@ -71,6 +107,26 @@ def card(spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int
         algo=spec["algo"],
         facts=facts,
         **(_DNA if dna else _IDS),
+    )
+
+
+def predictor_card(spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int) -> str:
+    """The text of the card of a fine-tuned model.
+
+    Args:
+        spec: What the predictor is built from.
+        provenance: How the weights came about.
+        parameters: Number of weights.
+    """
+    names, kind = spec["labels"]["names"], spec["readout"]["name"]
+    what = {"class": "one of the classes", "multilabel": "any of the labels", "regression": "the numbers"}[kind]
+    shown = ", ".join(map(str, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    return _PREDICTOR_CARD.format(
+        what=f"{what} {_cell(shown)}",
+        parameters=parameters,
+        length=spec["length"] - bool(spec.get("bos")),
+        pooling=spec["head"]["pooling"],
+        facts="\n".join(f"| {key} | {_cell(value)} |" for key, value in _flat(provenance)),
     )
 
 

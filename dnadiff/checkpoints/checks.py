@@ -55,23 +55,24 @@ def check_arguments(constructor: Callable[..., Any], arguments: Mapping[str, Any
             raise InputError(f"{where}.{key}: found {value!r:.60}; {_WORDS[kind]} would work")
 
 
-def check_sizes(found: Shapes, backbone: Mapping[str, Any], place: str) -> None:
+def check_sizes(found: Shapes, section: Mapping[str, Any], place: str, name: str = "backbone") -> None:
     """Refuses sizes that no file of these weights has: a billion blocks take a day to build even without memory.
 
     Args:
         found: The tensors that are there.
-        backbone: The section of the spec.
+        section: One of the spec.
         place: Where it comes from, for the message.
+        name: The section's.
 
     Raises:
         InputError: A size is larger than the weights are many.
     """
     weights = sum(math.prod(shape) for shape, _ in found.values())
-    for key, value in backbone.items():
+    for key, value in section.items():
         most = len(found) if key == "n_blocks" else weights
         if type(value) is int and value > most:
             has = f"the file has {weights:,} weights in {len(found):,} tensors"
-            raise InputError(f"{place}: found backbone.{key}={value:,}, but {has}; the config.json of these would work")
+            raise InputError(f"{place}: found {name}.{key}={value:,}, but {has}; the config.json of these would work")
 
 
 def _fits(value: object, kind: object) -> bool:

@@ -74,10 +74,10 @@ def build_denoiser(spec: Spec) -> Denoiser:
     Raises:
         InputError: Something is missing, unknown, or does not fit.
     """
-    parameterization = _made(PARAMETERIZATIONS, _section(spec, "parameterization"), "parameterization")
-    process = _section(spec, "process")
-    schedule = _made(SCHEDULES, _section(process, "schedule"), "process.schedule")
-    process = _made(PROCESSES, {**process, "schedule": schedule, "mask_id": parameterization.mask_id}, "process")
+    parameterization = made(PARAMETERIZATIONS, section_of(spec, "parameterization"), "parameterization")
+    process = section_of(spec, "process")
+    schedule = made(SCHEDULES, section_of(process, "schedule"), "process.schedule")
+    process = made(PROCESSES, {**process, "schedule": schedule, "mask_id": parameterization.mask_id}, "process")
     backbone = build_backbone(spec)
     if max(*parameterization.allowed, parameterization.mask_id) >= backbone.vocab_size:
         raise InputError(f"parameterization.allowed: ids must lie below backbone.vocab_size={backbone.vocab_size}")
@@ -97,14 +97,14 @@ def build_backbone(spec: Spec) -> nn.Module:
     Raises:
         InputError: Something is missing, unknown, or does not fit.
     """
-    section = _section(spec, "backbone")
-    backbone = _made(BACKBONES, {key: value for key, value in section.items() if key != "rc"}, "backbone")
+    section = section_of(spec, "backbone")
+    backbone = made(BACKBONES, {key: value for key, value in section.items() if key != "rc"}, "backbone")
     if "rc" not in section:
         return backbone
     if spec.get("bos", False):
         raise InputError("bos=true: begins one strand and not the other; a model of both (backbone.rc) has none")
     arguments = {"name": "rc", "backbone": backbone, "complement": section["rc"]}
-    return _made({"rc": ReverseComplement}, arguments, "backbone.rc")
+    return made({"rc": ReverseComplement}, arguments, "backbone.rc")
 
 
 def build_objective(section: Spec, process: Process) -> Objective:
@@ -117,7 +117,7 @@ def build_objective(section: Spec, process: Process) -> Objective:
     Raises:
         InputError: Something is missing, unknown, or does not fit.
     """
-    return _made(OBJECTIVES, {**section, "process": process}, "objective")
+    return made(OBJECTIVES, {**section, "process": process}, "objective")
 
 
 def scoring_section(spec: Spec) -> Spec:
@@ -141,12 +141,35 @@ def save_model(
         InputError: The weights are not what the spec describes, or the folder cannot be written to.
         ResourceError: The disk is full.
     """
-    folder = Path(folder)
+    count = sum(value.numel() for value in denoiser.backbone.state_dict().values())
+    text = card(spec, provenance, count, dna=isinstance(tokenizer, NucleotideTokenizer))
+    write_model(Path(folder), denoiser.backbone, tokenizer, spec, provenance, text, backbone_of)
+
+
+def write_model(
+    folder: Path, module: nn.Module, tokenizer: Tokenizer, spec: Spec, provenance: Mapping[str, Any], text: str,
+    build: Callable[[Spec], nn.Module],
+) -> None:  # fmt: skip
+    """Writes the folder of any module, whole or not at all; one that is already there is replaced.
+
+    Args:
+        folder: Where to.
+        module: Its weights are stored as float32.
+        tokenizer: How letters are numbered.
+        spec: What ``build`` makes this module from.
+        provenance: How the weights came about.
+        text: The model card.
+        build: The module of a spec, with fresh weights.
+
+    Raises:
+        InputError: The weights are not what the spec describes, or the folder cannot be written to.
+        ResourceError: The disk is full.
+    """
     weights = {
-        name: value.detach().to("cpu", torch.float32).contiguous()
-        for name, value in denoiser.backbone.state_dict().items()
+        name: value.detach().to("cpu", torch.float32).contiguous() for name, value in module.state_dict().items()
     }
-    check_weights({name: (tuple(value.shape), "F32") for name, value in weights.items()}, spec, folder / WEIGHTS)
+    shapes = {name: (tuple(value.shape), "F32") for name, value in weights.items()}
+    check_weights(shapes, spec, folder / WEIGHTS, build)
     with atomic.lock(folder), atomic.new_folder(folder, replace=True) as new:
         try:
             save_file(weights, new / WEIGHTS, metadata={"format": "pt"})
@@ -156,12 +179,7 @@ def save_model(
             CONFIG: _json({**spec, "format": FORMAT}),
             TOKENIZER: _json(tokenizer.to_json()),
             "provenance.json": _json(provenance),
-            "README.md": card(
-                spec,
-                provenance,
-                sum(value.numel() for value in weights.values()),
-                dna=isinstance(tokenizer, NucleotideTokenizer),
-            ),
+            "README.md": text,
         }
         for name, text in texts.items():
             (new / name).write_text(text, encoding="utf-8")
@@ -179,7 +197,7 @@ def load(path: str | Path) -> Denoiser:
     folder = model_folder(path)
     manifest.verify(folder, (CONFIG, WEIGHTS, TOKENIZER))
     spec = _read_spec(folder)
-    check_weights(_header(folder / WEIGHTS), spec, folder / WEIGHTS)
+    check_weights(weight_shapes(folder / WEIGHTS), spec, folder / WEIGHTS)
     denoiser = build_denoiser(spec)
     denoiser.backbone.load_state_dict(load_file(folder / WEIGHTS))
     return denoiser.eval()
@@ -247,33 +265,55 @@ def model_folder(path: str | Path) -> Path:
     raise InputError(f"{path}: holds neither {WEIGHTS} nor model/; a run folder or a model folder would work")
 
 
-def _read_spec(folder: Path) -> dict[str, Any]:
+def any_spec(folder: Path) -> dict[str, Any]:
+    """The spec of a model folder, that of a denoiser or of a fine-tuned model.
+
+    Raises:
+        InputError: It is damaged or of another version.
+    """
     spec = read_json(folder / CONFIG, _AGAIN)
     if spec.get("format") != FORMAT:
         raise InputError(
             f"{folder / CONFIG}: found format {spec.get('format')!r}; this version of dnadiff reads {FORMAT}"
         )
-    if "head" in spec:
-        raise InputError(f"{folder}: is a fine-tuned model, not a denoiser; dnadiff.load_predictor would work")
     check_head(spec, str(folder / CONFIG))
     return spec
 
 
-def check_weights(found: Shapes, spec: Spec, path: Path) -> None:
+def _read_spec(folder: Path) -> dict[str, Any]:
+    spec = any_spec(folder)
+    if "head" in spec:
+        raise InputError(
+            f"{folder}: is a fine-tuned model, not a denoiser; dna-diff predict, or dnadiff.load_predictor, would work"
+        )
+    return spec
+
+
+def backbone_of(spec: Spec) -> nn.Module:
+    """The backbone of the denoiser a spec describes, with fresh weights.
+
+    Raises:
+        InputError: Something is missing, unknown, or does not fit.
+    """
+    return build_denoiser(spec).backbone
+
+
+def check_weights(found: Shapes, spec: Spec, path: Path, build: Callable[[Spec], nn.Module] = backbone_of) -> None:
     """Compares weights with what a spec asks for, without allocating any.
 
     Args:
         found: Shape and type (as safetensors writes it) of each by name.
         spec: What they should be the weights of.
         path: Where they came from, for messages.
+        build: The module of a spec.
 
     Raises:
         InputError: The spec describes no model, or a weight is missing, unexpected, or of another shape or type; named.
     """
-    check_sizes(found, _section(spec, "backbone"), str(path.with_name(CONFIG)))
+    check_sizes(found, section_of(spec, "backbone"), str(path.with_name(CONFIG)))
     try:
         with torch.device("meta"):
-            wanted = {name: tuple(value.shape) for name, value in build_denoiser(spec).backbone.state_dict().items()}
+            wanted = {name: tuple(value.shape) for name, value in build(spec).state_dict().items()}
     except InputError as error:
         raise InputError(f"{path.with_name(CONFIG)}: {error}") from error
     except (ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
@@ -288,8 +328,12 @@ def check_weights(found: Shapes, spec: Spec, path: Path) -> None:
             raise InputError(f"{path}: {name} is {dtype} {list(shape)}; F32 {list(wanted[name])} would work")
 
 
-def _header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and type of each tensor of a safetensors file."""
+def weight_shapes(path: Path) -> Shapes:
+    """Shape and type of each tensor of a safetensors file.
+
+    Raises:
+        InputError: It is none.
+    """
     try:
         with safe_open(path, "pt") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
@@ -298,15 +342,29 @@ def _header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
         raise InputError(f"{path}: is no safetensors file ({error}); copy or download it again") from error
 
 
-def _section(spec: Spec, name: str) -> Spec:
+def section_of(spec: Spec, name: str) -> Spec:
+    """A section of a spec.
+
+    Raises:
+        InputError: There is none.
+    """
     section = spec.get(name)
     if not isinstance(section, Mapping):
         raise InputError(f"{name}: found {section!r} in the spec; an object with a name would work")
     return section
 
 
-def _made(table: Mapping[str, Callable[..., Any]], section: Spec, where: str) -> Any:  # noqa: ANN401
-    """What a section of a spec names, from its other keys."""
+def made(table: Mapping[str, Callable[..., Any]], section: Spec, where: str) -> Any:  # noqa: ANN401
+    """What a section of a spec names, from its other keys.
+
+    Args:
+        table: What there is, by name.
+        section: ``name`` and constructor arguments.
+        where: What the section is called, for messages.
+
+    Raises:
+        InputError: There is no such name, or the arguments do not fit.
+    """
     name = section.get("name")
     if name not in table:
         raise InputError(f"{where}.name={name}: {did_you_mean(str(name), table)}")

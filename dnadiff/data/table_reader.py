@@ -35,28 +35,36 @@ class TableReader:
 
     Args:
         path: A file that ``separator_of`` knows, plain or gzip.
+        letters: Names that the column of the bases may have; the first that is there is taken.
 
     Attributes:
         source: The bytes below, with their hash.
         notes: What was normalised and how often: uracil_to_t, ambiguous_to_n, blanks, empty_records.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, letters: tuple[str, ...] = (_SEQUENCE,)) -> None:
         self.source = ByteSource(path)
         self.notes: Counter[str] = Counter()
-        self._separator = separator_of(path) or ","
+        self._separator, self._letters = separator_of(path) or ",", letters
 
     def __iter__(self) -> Iterator[Header | Piece]:
+        for number, (line, values) in enumerate(self.rows(), 1):
+            yield from self._record(values, number, line)
+
+    def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """The line of each row in the file and its values by column, the bases under ``sequence``.
+
+        Raises:
+            InputError: The file is no table of sequences, or has no row.
+        """
         rows = csv.reader(self._lines(), delimiter=self._separator, strict=True)
+        number = 0
         try:
-            columns = [name.strip() for name in next(rows, [])]
-            self._check_columns(columns)
-            number = 0
+            columns = self._checked([name.strip() for name in next(rows, [])])
             for row in rows:
-                if not row:
-                    continue
-                number += 1
-                yield from self._record(dict(self._paired(columns, row, rows.line_num)), number, rows.line_num)
+                if row:
+                    number += 1
+                    yield rows.line_num, dict(self._paired(columns, row, rows.line_num))
         except csv.Error as error:
             raise InputError(f"{self.source.name}:{rows.line_num}: is no table row ({error})") from error
         if not number:
@@ -77,13 +85,17 @@ class TableReader:
         except UnicodeDecodeError as error:
             raise InputError(f"{self.source.name}: is not UTF-8 text; a plain table would work") from error
 
-    def _check_columns(self, columns: list[str]) -> None:
-        if _SEQUENCE not in columns:
+    def _checked(self, columns: list[str]) -> list[str]:
+        """The names of the columns, that of the bases replaced by ``sequence``."""
+        letters = next((name for name in self._letters if name in columns), None)
+        if letters is None:
             found = ", ".join(columns[:6]) or "nothing"
             raise InputError(f"{self.source.name}:1: found the columns {found}; one named {_SEQUENCE} would work")
+        columns = [_SEQUENCE if name == letters else name for name in columns]
         twice = [name for name, count in Counter(columns).items() if count > 1]
         if twice:
             raise InputError(f"{self.source.name}:1: found two columns named {twice[0]}; different names would work")
+        return columns
 
     def _paired(self, columns: list[str], row: list[str], line: int) -> Iterator[tuple[str, str]]:
         if len(row) != len(columns):
@@ -102,9 +114,18 @@ class TableReader:
             return
         facts = (f"{key}={value}" for key, value in values.items() if value and not value.count(" "))
         yield Header(name, " ".join(facts), line)
-        yield self._piece(letters, line)
+        yield self.piece(letters, line)
 
-    def _piece(self, letters: str, line: int) -> Piece:
+    def piece(self, letters: str, line: int) -> Piece:
+        """The bases of a row.
+
+        Args:
+            letters: Nucleotide letters of either case.
+            line: Where they stand, for the message.
+
+        Raises:
+            InputError: A letter is no nucleotide.
+        """
         text = letters.encode("ascii", errors="replace")
         array = np.frombuffer(text, dtype=np.uint8)
         wrong = ~alphabet.IS_BASE[array]

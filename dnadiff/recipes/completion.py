@@ -9,7 +9,7 @@ the sign.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from dnadiff.config import groups, leaves
+from dnadiff.config import SCHEMAS, groups, leaves
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class Words:
         summary: One line about the verb.
         flags: Of every flag the words it takes: none in particular is ``()``, None takes no value.
         first: Words that the first argument may be; none in particular is ``()``.
-        settings: Whether ``key=value`` may follow.
+        settings: Those that may follow, each with its equals sign, and presets.
     """
 
     summary: str
     flags: Mapping[str, tuple[str, ...] | None]
     first: tuple[str, ...]
-    settings: bool
+    settings: tuple[str, ...]
 
 
 def script(shell: str, verbs: Mapping[str, Words]) -> str:
@@ -39,10 +39,15 @@ def script(shell: str, verbs: Mapping[str, Words]) -> str:
     return SHELLS[shell](verbs)
 
 
-def settings() -> list[str]:
-    """The keys of the configuration, each with its equals sign, and every ``group=preset``."""
-    presets = [f"{group}={name}" for group, files in groups().items() for name in files]
-    return [*(f"{key}=" for key in leaves()), *presets]
+def settings(name: str = "config") -> list[str]:
+    """The keys of a configuration, each with its equals sign, and every ``group=preset``.
+
+    Args:
+        name: One of ``config.SCHEMAS``.
+    """
+    schema = SCHEMAS[name]
+    presets = [f"{group}={preset}" for group, files in groups(schema).items() for preset in files]
+    return [*(f"{key}=" for key in leaves(schema)), *presets]
 
 
 _BASH = """\
@@ -67,7 +72,7 @@ _dna_diff() {{
     elif (( last == 2 )) && [[ -n $first ]]; then
         COMPREPLY=($(compgen -W "$first" -- "$word"))
     elif [[ -n $settings && -n $word ]]; then
-        COMPREPLY=($(compgen -W "{settings}" -- "$word"))
+        COMPREPLY=($(compgen -W "$settings" -- "$word"))
         [[ ${{#COMPREPLY[@]}} == 1 && ${{COMPREPLY[0]}} == *= ]] && compopt -o nospace 2> /dev/null
         [[ $COMP_WORDBREAKS == *=* ]] && COMPREPLY=("${{COMPREPLY[@]#"${{word%"${{word##*=}}"}}"}}")
     fi
@@ -93,7 +98,7 @@ _dna_diff() {{
     elif (( CURRENT == 3 )) && [[ -n $first ]]; then
         compadd -- ${{=first}}
     else
-        [[ -n $settings && -n $word ]] && compadd -S '' -- {settings}
+        [[ -n $settings && -n $word ]] && compadd -S '' -- ${{=settings}}
         _files
     fi
 }}
@@ -113,10 +118,10 @@ def _posix(template: str) -> Callable[[Mapping[str, Words]], str]:
         lines += ["    esac", "    case $verb in"]
         for verb, words in verbs.items():
             shown = " ".join(flag for flag in words.flags)
-            parts = [f'flags="{shown}"', f'first="{" ".join(words.first)}"', f'settings="{"yes" * words.settings}"']
+            parts = [f'flags="{shown}"', f'first="{" ".join(words.first)}"', f'settings="{" ".join(words.settings)}"']
             lines.append(f"        {verb}) {' '.join(parts)} ;;")
         lines.append("    esac")
-        return template.format(verbs=" ".join(verbs), cases="\n".join(lines), settings=" ".join(settings()))
+        return template.format(verbs=" ".join(verbs), cases="\n".join(lines))
 
     return write
 
@@ -133,7 +138,7 @@ def _fish(verbs: Mapping[str, Words]) -> str:
         if words.first:
             lines.append(f"{seen} -f -a '{' '.join(words.first)}'")
         if words.settings:
-            lines.append(f"{seen} -a '{' '.join(settings())}'")
+            lines.append(f"{seen} -a '{' '.join(words.settings)}'")
     return "\n".join(lines) + "\n"
 
 

@@ -4,7 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from dnadiff.config import compose, groups, to_json
+from dnadiff.config import compose, compose_finetune, groups, to_json
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.upstream_keys import translate
 
@@ -24,15 +24,19 @@ def ls(group: str | None = None) -> None:
             print(f"  {f'{name}={preset}':<22} {description(file)}")
 
 
-def show(overrides: list[str]) -> None:
+def show(words: list[str]) -> None:
     """Prints the configuration that presets and overrides amount to, as YAML.
+
+    Args:
+        words: Overrides of training; behind the word ``finetune`` those of fine-tuning.
 
     Raises:
         InputError: An override cannot be used.
     """
     import yaml
 
-    print(yaml.safe_dump(to_json(compose(overrides)), sort_keys=False, default_flow_style=None), end="")
+    config = compose_finetune(words[1:]) if words[:1] == ["finetune"] else compose(words)
+    print(yaml.safe_dump(to_json(config), sort_keys=False, default_flow_style=None), end="")
 
 
 def translated(command: list[str], *, quiet: bool = False) -> None:

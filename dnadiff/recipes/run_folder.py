@@ -17,9 +17,9 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from dnadiff.config import from_json, to_json
+from dnadiff.config import FinetuneConfig, from_json, to_json
 from dnadiff.data import atomic
 from dnadiff.data.genome import Store
 from dnadiff.data.intervals import total_bp
@@ -30,6 +30,8 @@ from dnadiff.schema import Config
 
 if TYPE_CHECKING:
     from dnadiff.recipes.training_plan import Plan
+
+C = TypeVar("C", Config, FinetuneConfig)
 
 EXTENDS = ("train.steps", "train.minutes", "train.parallel")
 """The settings that may change when a run is resumed: its end, and how its processes share the work."""
@@ -52,9 +54,14 @@ def free_folder(out: str | None, genome: str) -> Path:
     atomic.check_folder(out)
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        begun = f"; dna-diff train --resume {folder} continues it" if (folder / CONFIG).is_file() else ""
+        begun = f"; dna-diff {_verb(folder)} --resume {folder} continues it" if (folder / CONFIG).is_file() else ""
         raise InputError(f"{folder}: exists and is not empty; another -o would work{begun}")
     return folder
+
+
+def _verb(folder: Path) -> str:
+    """The verb that writes such a folder."""
+    return "finetune" if "head" in read_json(folder / CONFIG, _RUN) else "train"
 
 
 def run_config(run: str | Path) -> Config:
@@ -67,6 +74,10 @@ def run_config(run: str | Path) -> Config:
     if (Path(run) / "model.safetensors").is_file():
         raise InputError(f"{run}: is a model folder, which has no genome or split; the run folder above it would work")
     values = read_json(path, _RUN)
+    if "head" in values:
+        raise InputError(
+            f"{run}: is a fine-tuning, which has no genome or split; dna-diff predict, or finetune --resume, would work"
+        )
     try:
         config = from_json(values)
     except InputError as error:
@@ -90,12 +101,13 @@ def run_split(run: str | Path) -> Split:
         raise InputError(f"{path}: {error}") from error
 
 
-def extended(config: Config, overrides: list[str]) -> Config:
+def extended(config: C, overrides: list[str], extends: tuple[str, ...] = EXTENDS) -> C:
     """The configuration of a run with another end.
 
     Args:
         config: What the run was asked for.
-        overrides: ``train.steps=N``, ``train.minutes=X`` or ``train.parallel=NAME``.
+        overrides: Values of some of these settings, such as ``train.steps=N``.
+        extends: The settings that may change.
 
     Raises:
         InputError: Another key, or a value that cannot be used.
@@ -103,13 +115,13 @@ def extended(config: Config, overrides: list[str]) -> Config:
     values = to_json(config)
     for override in overrides:
         key, _, text = override.partition("=")
-        if key not in EXTENDS:
-            raise InputError(f"{override}: a resumed run keeps its settings; only {', '.join(EXTENDS)} may change")
+        if key not in extends:
+            raise InputError(f"{override}: a resumed run keeps its settings; only {', '.join(extends)} may change")
         try:
             values["train"][key.removeprefix("train.")] = text if key == "train.parallel" else json.loads(text)
         except ValueError as error:
             raise InputError(f"{override}: expected a number or null") from error
-    return from_json(values)
+    return from_json(values, type(config))
 
 
 @contextmanager

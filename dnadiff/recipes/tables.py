@@ -50,7 +50,7 @@ def publish(
     """
     if out not in (None, "-"):
         path = Path(out)
-        text = json.dumps(report, indent=1) + "\n" if path.suffix == ".json" else _tsv(report)
+        text = json.dumps(report, indent=1) + "\n" if path.suffix == ".json" else tsv(report)
         write_whole(path, text.encode())
         if not atomic.is_stream(path):
             write_provenance(path, provenance)
@@ -59,7 +59,7 @@ def publish(
     if out != "-" and sys.stdout.isatty():
         _print_table(report, columns)
     else:
-        sys.stdout.write(_tsv(report))
+        sys.stdout.write(tsv(report))
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -81,8 +81,8 @@ def write_whole(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _tsv(report: Mapping[str, Any]) -> str:
-    """The protocol as comment lines, then every key of the rows."""
+def tsv(report: Mapping[str, Any]) -> str:
+    """A report as TSV: the protocol as comment lines, then every key of the rows."""
     keys = list(dict.fromkeys(key for row in report["rows"] for key in row))
     lines = [f"# {printable(line)}" for line in report["protocol"]]
     lines += ["\t".join(keys), *("\t".join(_plain(row.get(key)) for key in keys) for row in report["rows"])]

@@ -1,7 +1,6 @@
 """``dna-diff train``: from a genome to a published model folder, and on from where an interrupted run stopped."""
 
 import secrets
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +15,7 @@ from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.errors import InputError, printable
 from dnadiff.recipes import run_folder
 from dnadiff.recipes.inputs import split_of, with_classes
+from dnadiff.recipes.loop import Say, State, go_on, newest, optimising, teller
 from dnadiff.schema import Config
 from dnadiff.training import ranks
 from dnadiff.training.memory import keep_freed_memory
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from dnadiff.evaluation.likelihood import Scores
     from dnadiff.recipes.training_plan import Plan
     from dnadiff.training.tracking import Tracker
-
-Say = Callable[[str], None]
-State = dict[str, Any] | None
 
 
 def train(
@@ -66,7 +63,7 @@ def train(
         folder = ranks.from_first(run_folder.free_folder(out, path) if ranks.rank() == 0 else Path())
         seed = ranks.from_first(secrets.randbits(32) if config.seed is None else config.seed)
         config = replace(config, seed=seed, data=replace(config.data, path=path))
-        say = _say(quiet)
+        say = teller(quiet)
         job, store, split = _planned(config)
         if dry_run:
             say(_report(job, store, split))
@@ -107,23 +104,16 @@ def resume(
     folder = Path(run)
     config = run_folder.extended(run_folder.run_config(run), overrides or [])
     with ranks.together():
-        say = _say(quiet)
+        say = teller(quiet)
         job, store, split = _planned(config, folder)
         if dry_run:
             say(_report(job, store, split))
             return folder
-        with _begun(folder, job, store, split, argv or [], lambda: _newest(folder, config, say)) as state:
+        with _begun(folder, job, store, split, argv or [], lambda: newest(folder, _end(config), say)) as state:
             say(_report(job, store, split))
-            _continue(folder, state, argv or [], say)
+            go_on(folder, state, argv or [], say)
             _fit(folder, job, state, say, quiet)
     return folder
-
-
-def _say(quiet: bool) -> Say:
-    def say(text: str) -> None:
-        print(*map(printable, text.split("\n")), sep="\n", file=sys.stderr)
-
-    return (lambda _: None) if quiet or ranks.rank() != 0 else say
 
 
 def _planned(config: Config, begun: Path | None = None) -> "tuple[Plan, Store, Split]":
@@ -137,6 +127,11 @@ def _planned(config: Config, begun: Path | None = None) -> "tuple[Plan, Store, S
 
     trained = begun is not None and any((begun / "checkpoints").glob("step-*"))
     return plan(config, store, split, begun=trained), store, split
+
+
+def _end(config: Config) -> tuple[str, int | None]:
+    """The last step, in words and as a number."""
+    return f"train.steps={config.train.steps}", config.train.steps
 
 
 def _report(job: "Plan", store: Store, split: Split) -> str:
@@ -164,28 +159,6 @@ def _begun(
         run_folder.begin(folder, job.config, store, split, argv)
         ranks.wait()
         yield state
-
-
-def _newest(folder: Path, config: Config, say: Say) -> State:
-    """The state to go on from; None begins again."""
-    from dnadiff.training.writer import newest_state
-
-    state, steps = newest_state(folder / "checkpoints", say), config.train.steps
-    if state and steps is not None and steps < state["step"]:
-        raise InputError(f"train.steps={steps}: {folder} is after step {state['step']} already; a later end would work")
-    return state
-
-
-def _continue(folder: Path, state: State, argv: list[str], say: Say) -> None:
-    """Removes what lies beyond the state to go on from."""
-    from dnadiff.training.writer import clean
-
-    step = state["step"] if state else 0
-    ranks.wait()  # nobody may still be reading what is removed now
-    if ranks.rank() == 0:
-        clean(folder, step)
-        run_folder.note_resumption(folder, argv, step)
-    say(f"resumed      after step {step:,}")
 
 
 def _fit(folder: Path, job: "Plan", state: dict[str, Any] | None, say: Say, quiet: bool) -> None:
@@ -250,20 +223,12 @@ def _verdict(job: "Plan", scores: "Scores", folder: Path) -> str:
 def _module(job: "Plan") -> Any:  # noqa: ANN401 (Lightning is imported late)
     from dnadiff.training.module import DiffusionModule
 
-    config, optim = job.config, job.config.optim
+    config = job.config
     return DiffusionModule(
         job.denoiser,
         job.objective,
         seed=config.seed,
-        optimizer={
-            "name": optim.name, "lr": optim.lr, "betas": (optim.betas[0], optim.betas[1]), "eps": optim.eps,
-            "weight_decay": optim.weight_decay,
-        },
-        schedule={
-            "schedule": optim.schedule, "warmup_steps": optim.warmup_steps, "steps": config.train.steps,
-            "floor": optim.lr_min / optim.lr,
-        },
-        ema_decay=optim.ema,
+        **optimising(config.optim, config.train.steps),
         label_dropout=config.data.label_dropout,
         compiled=job.compiled,
-    )  # fmt: skip
+    )

@@ -136,7 +136,7 @@ def plan(config: Config, store: Store, split: Split, *, begun: bool = False) -> 
         search=_search(config, denoiser.process, split),
         train=training_windows(config, store, split.train, config.seed),
         valid=held_out_windows(config, store, split.valid) if split.valid else None,
-        precision=_precision(config.precision),
+        precision=precision_of(config.precision),
         compiled=_compiled(config.compile, sharded),
     )
     _measure(job)
@@ -244,7 +244,8 @@ def _implement(denoiser: Denoiser, config: Config) -> None:
             module.scan = "torch" if config.scan == "auto" else config.scan
 
 
-def _precision(wanted: str) -> str:
+def precision_of(wanted: str) -> str:
+    """``fp32`` or ``bf16``: what ``auto`` is here, or what is wanted."""
     return ("bf16" if has_fast_bf16() else "fp32") if wanted == "auto" else wanted
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from dnadiff.data.example_batches import ExampleDataset
 from dnadiff.data.windows import WindowDataset
 from dnadiff.errors import InputError
 from dnadiff.training import ranks
@@ -78,16 +79,18 @@ def _start_worker(number: int) -> None:
 
 
 class Windows(pl.LightningDataModule):
-    """Training windows of a genome.
+    """Training windows of a genome, or labelled examples.
 
     Args:
-        train: The windows, in random or shuffled order.
+        train: The windows or examples, in random or shuffled order.
         batch_size: Windows of an optimiser step, over all ranks and micro-batches.
         accumulate: Micro-batches a step.
         workers: Processes that read windows.
     """
 
-    def __init__(self, train: WindowDataset, *, batch_size: int, accumulate: int, workers: int = 0) -> None:
+    def __init__(
+        self, train: WindowDataset | ExampleDataset, *, batch_size: int, accumulate: int, workers: int = 0
+    ) -> None:
         super().__init__()
         self.train, self.batch_size, self.accumulate, self.workers = train, batch_size, accumulate, workers
         self.first_step = 0

@@ -11,17 +11,16 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 
-from dnadiff.evaluation.likelihood import Scores
 from dnadiff.training import ranks
 from dnadiff.training.datamodule import Windows
 from dnadiff.training.log import Log
-from dnadiff.training.module import DiffusionModule
+from dnadiff.training.network import Publish, Training
 from dnadiff.training.progress import Bar, Clock
 from dnadiff.training.sharding import is_sharded
 from dnadiff.training.signals import Signals
-from dnadiff.training.steps import Pace, Publish, Steps, publish_average
+from dnadiff.training.steps import Pace, Steps
 from dnadiff.training.tracking import Tracker
-from dnadiff.training.validation import HeldOut
+from dnadiff.training.validation import Validation
 from dnadiff.training.writer import of_this_model
 
 
@@ -31,19 +30,19 @@ class Outcome:
 
     Attributes:
         step: Optimiser steps done.
-        held_out: What the averaged weights pay for the held-out windows; None if there are none or a signal came.
+        held_out: How the averaged weights did on what was held out; None if nothing was or a signal came.
         code: Exit code 130 or 143 if a signal ended the run, else None.
     """
 
     step: int
-    held_out: Scores | None
+    held_out: Any
     code: int | None
 
 
 def fit(
-    module: DiffusionModule,
+    module: Training,
     data: Windows,
-    held_out: HeldOut | None,
+    held_out: Validation | None,
     folder: Path,
     *,
     pace: Pace,
@@ -64,7 +63,7 @@ def fit(
         pace: How long, and what how often.
         clip: Largest norm of the gradient; 0 for no clipping.
         precision: ``"fp32"`` or ``"bf16"``.
-        publish: Called on the first rank with the step and the averaged weights at every checkpoint.
+        publish: Called on the first rank with the step and the weights worth keeping at every checkpoint.
         state: The checkpoint to continue from; None begins.
         quiet: No progress bar.
         tracker: Where the log goes besides the folder; closed at the end.
@@ -80,24 +79,25 @@ def fit(
             module.restore(state)
     first = data.first_step = module.step
     clock = Clock(pace.minutes, state["seconds"] if state else 0.0)
-    log = Log(folder, state["log_bytes"] if state else 0, first, tracker) if ranks.rank() == 0 else None
-    bar = Bar(data.tokens, first, pace.steps, clock, quiet)
+    log = Log(folder, state["log_bytes"] if state else 0, first, tracker, module.columns) if ranks.rank() == 0 else None
+    bar = Bar(data.tokens, first, pace.steps, clock, quiet, module.unit)
     with Signals() as signals, nullcontext() if log is None else closing(log):
         steps = Steps(
             pace, clip=clip, windows=data.batch_size, tokens=data.tokens, folder=folder, log=log, held_out=held_out,
             clock=clock, bar=bar, signals=signals, publish=publish, state=state,
         )  # fmt: skip
-        if not clock.over and (pace.steps is None or first < pace.steps):
+        enough = held_out is not None and held_out.enough(module)
+        if not clock.over and not enough and (pace.steps is None or first < pace.steps):
             _run(module, data, steps, precision)
         else:  # the run is complete; its model may have missed the last checkpoint
-            publish_average(module, publish)
+            module.publish(publish)
         scores = steps.held_out_scores
-        if held_out and not scores and steps.code is None:
+        if held_out and scores is None and steps.code is None:
             scores = held_out.score(module)
     return Outcome(module.step, scores, steps.code)
 
 
-def _run(module: DiffusionModule, data: Windows, steps: Steps, precision: str) -> None:
+def _run(module: Training, data: Windows, steps: Steps, precision: str) -> None:
     with warnings.catch_warnings():
         _hush()
         trainer = pl.Trainer(
@@ -120,7 +120,7 @@ def _run(module: DiffusionModule, data: Windows, steps: Steps, precision: str) -
                 raise KeyboardInterrupt from None
 
 
-def _placement(module: DiffusionModule) -> dict[str, Any]:
+def _placement(module: Training) -> dict[str, Any]:
     """Where Lightning runs the module; sharded weights talk to each other by themselves, so it sees one process."""
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     if ranks.world() == 1 or is_sharded(module):

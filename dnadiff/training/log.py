@@ -42,14 +42,18 @@ class Log:
         size: Bytes of ``log.csv`` to keep; 0 begins a new one.
         step: Step the run continues from.
         tracker: Where else the lines go; closed with the log.
+        columns: The columns and how each is written.
 
     Raises:
         InputError: The file is shorter than that.
         ResourceError: The disk is full.
     """
 
-    def __init__(self, folder: Path, size: int = 0, step: int = 0, tracker: Tracker | None = None) -> None:
-        self.path, self._tracker = folder / "log.csv", tracker
+    def __init__(
+        self, folder: Path, size: int = 0, step: int = 0, tracker: Tracker | None = None,
+        columns: Mapping[str, str] = COLUMNS,
+    ) -> None:  # fmt: skip
+        self.path, self._tracker, self._columns = folder / "log.csv", tracker, columns
         found = self.path.stat().st_size if self.path.exists() else 0
         if found < size:
             raise InputError(
@@ -60,7 +64,7 @@ class Log:
             file.truncate(size)
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
         if not size:
-            self._append(COLUMNS)
+            self._append(columns)
 
     @property
     def size(self) -> int:
@@ -78,7 +82,7 @@ class Log:
         Raises:
             ResourceError: The disk is full.
         """
-        self._append([format(values[name], form) if name in values else "" for name, form in COLUMNS.items()])
+        self._append([format(values[name], form) if name in values else "" for name, form in self._columns.items()])
         for name in values.keys() - {"step", "samples"}:
             self._board.add_scalar(name, values[name], int(values["step"]))
         if self._tracker:

@@ -1,45 +1,25 @@
-r"""What Lightning drives: one objective on one denoiser.
+r"""What Lightning drives in training a denoiser: one objective on it.
 
 A micro-batch of B windows of L tokens gives the loss  sum(weight * nll) / (B * L),  a fixed normaliser; Lightning
 averages over micro-batches and ranks, so the gradient is that of the sum over the global batch divided by a constant,
-however the batch is cut. Noise is keyed by the sample's global number; dropout by (seed, step, rank, micro-batch). The
-module counts its own steps, so that everything about step s depends on s alone and not on when the process began.
+however the batch is cut. Noise is keyed by the sample's global number.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
 from dnadiff.diffusion import Batch, BlockNELBO, Clip, Denoiser, Objective
-from dnadiff.random import Draws, key64
-from dnadiff.training import ranks
-from dnadiff.training.ema import EMA
-from dnadiff.training.optim import optimizer_of, rate_at
-from dnadiff.training.sharding import spread
+from dnadiff.random import Draws
+from dnadiff.training.log import COLUMNS
+from dnadiff.training.network import Publish, Running, Training, publish_average
 
 
-@dataclass
-class Tally:
-    """What training windows cost, before any weighting of repeats.
-
-    Attributes:
-        nats: Of all tokens that count.
-        count: Tokens that count.
-        empty: Windows in which no token counts.
-        bad: Numbers of the samples whose loss is not finite.
-    """
-
-    nats: float = 0.0
-    count: int = 0
-    empty: int = 0
-    bad: list[int] = field(default_factory=list)
-
-
-class DiffusionModule(pl.LightningModule):
+class DiffusionModule(Training):
     """Trains a denoiser with an objective.
 
     Args:
@@ -51,29 +31,23 @@ class DiffusionModule(pl.LightningModule):
         ema_decay: Decay of the averaged weights.
         compiled: Whether to compile the denoiser's forward and backward pass.
         label_dropout: Share of the windows whose class the model is not told.
-
-    Attributes:
-        step: Optimiser steps done, over interruptions too.
-        micro: Micro-batches since then; 0 between two steps.
-        tally: What this rank's micro-batches of the step cost.
     """
+
+    part = "denoiser"
+    unit = "bits/base"
 
     def __init__(
         self, denoiser: Denoiser, objective: Objective, *, seed: int, optimizer: dict, schedule: dict,
         ema_decay: float, compiled: bool, label_dropout: float = 0.0,
     ) -> None:  # fmt: skip
-        super().__init__()
-        self.denoiser, self.objective, self.seed = denoiser, objective, seed
-        self._optimizer, self._schedule, self._label_dropout = optimizer, schedule, label_dropout
-        self.ema = EMA(denoiser, ema_decay)
+        super().__init__(denoiser, seed=seed, optimizer=optimizer, schedule=schedule, ema_decay=ema_decay)
+        self.objective, self._label_dropout = objective, label_dropout
         self._call: Callable = torch.compile(denoiser.forward, dynamic=False) if compiled else denoiser
-        self.step = self.micro = 0
-        self.tally = Tally()
 
     @property
-    def rate(self) -> float:
-        """Learning rate of the step that comes next."""
-        return self._optimizer["lr"] * rate_at(self.step, **self._schedule)
+    def denoiser(self) -> Denoiser:
+        """What is trained."""
+        return self.network
 
     @property
     def clip(self) -> Clip | None:
@@ -84,12 +58,13 @@ class DiffusionModule(pl.LightningModule):
         """Trains a model of blocks on these noise levels from the next step on."""
         self.objective.clip = clip
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Those of ``log``."""
+        return COLUMNS
+
+    def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Loss of one micro-batch."""
-        if self.micro == 0:
-            self.tally = Tally()
-        torch.manual_seed(key64("dropout", self.seed, self.step, ranks.rank(), self.micro) >> 1)
-        self.micro += 1
         draws = Draws(self.seed, batch["item_ids"].cpu().numpy())
         objective = self.objective.for_step(self.seed, self.step)
         loss = objective(self._call, self._partly_labelled(as_batch(batch), draws), draws)
@@ -108,37 +83,23 @@ class DiffusionModule(pl.LightningModule):
         hidden = draws.uniform("label", 0).to(batch.labels.device) < self._label_dropout
         return replace(batch, labels=batch.labels.masked_fill(hidden, self.denoiser.backbone.n_classes))
 
-    def optimizer_step(self, *args: object, **kwargs: object) -> None:
-        """One step of the optimiser, then of the average."""
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = self.rate
-        super().optimizer_step(*args, **kwargs)
-        self.ema.update()
-        self.step, self.micro = self.step + 1, 0
+    def figures(self, running: Running) -> dict[str, float]:
+        """Bits per base, NaN if no base was scored, and windows without one."""
+        bits = math.nan if running.mean is None else running.mean / math.log(2)
+        return {"train_bits_per_base": bits, "empty_windows": running.empty}
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimiser; its rate is set before every step."""
-        return optimizer_of(self.denoiser, **self._optimizer)
+    def publish(self, publish: Publish) -> None:
+        """Publishes the averaged weights."""
+        publish_average(self, publish)
 
-    def state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-        """All that the next step depends on besides the configuration and the genome."""
-        return {
-            "step": self.step,
-            "clip": list(self.clip or ()),
-            "denoiser": self.denoiser.state_dict(),
-            "ema": self.ema.state_dict(),
-            "optimizer": optimizer.state_dict(),
-        }
+    def more(self) -> dict[str, Any]:
+        """The noise levels it is trained on."""
+        return {"clip": list(self.clip or ())}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Takes over what ``state`` gave, except for the optimiser's part, which Lightning has yet to make."""
-        self.step = int(state["step"])
+    def take(self, state: dict[str, Any]) -> None:
+        """Takes the noise levels over."""
         if state["clip"]:
             self.train_on(Clip(*map(float, state["clip"])))
-        own = self.denoiser.state_dict()
-        given = {name: spread(value, own.get(name, value)) for name, value in state["denoiser"].items()}
-        self.denoiser.load_state_dict(given)
-        self.ema.load_state_dict(state["ema"])
 
 
 def as_batch(batch: dict[str, Tensor]) -> Batch:

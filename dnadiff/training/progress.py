@@ -1,4 +1,4 @@
-"""The clock of a run and its progress bar: bits per base, tokens per second, time left."""
+"""The clock of a run and its progress bar: loss, tokens per second, time left."""
 
 import math
 import sys
@@ -46,11 +46,14 @@ class Bar:
         steps: Last step, or None.
         clock: Time spent and its limit.
         quiet: Show nothing.
+        unit: What losses are in.
     """
 
-    def __init__(self, tokens: int, first: int, steps: int | None, clock: Clock, quiet: bool) -> None:
-        self.tokens, self.first, self.steps, self.clock = tokens, first, steps, clock
-        self._bits, self._held_out = math.nan, ""
+    def __init__(
+        self, tokens: int, first: int, steps: int | None, clock: Clock, quiet: bool, unit: str = "bits/base"
+    ) -> None:
+        self.tokens, self.first, self.steps, self.clock, self.unit = tokens, first, steps, clock, unit
+        self._loss, self._held_out = math.nan, ""
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         silent = quiet or ranks.rank() != 0 or not sys.stderr.isatty()
         self._progress = Progress(*columns, console=Console(stderr=True), disable=silent)
@@ -64,13 +67,13 @@ class Bar:
         """Leaves the terminal as it was."""
         self._progress.stop()
 
-    def move(self, step: int, bits: float | None, held_out: float | None) -> None:
+    def move(self, step: int, loss: float | None, held_out: float | None) -> None:
         """Moves the bar to a step; figures that are None stay as they were."""
-        self._bits = self._bits if bits is None else bits
+        self._loss = self._loss if loss is None else loss
         self._held_out = self._held_out if held_out is None else f" (held out {held_out:.3f})"
         seconds = self.clock.seconds
         shares = [seconds / self.clock.limit] if self.clock.limit else []
         shares += [step / self.steps] if self.steps else []
         speed = (step - self.first) * self.tokens / max(seconds - self.clock.spent, 1e-9)
-        text = f"step {step}  {self._bits:.3f} bits/base{self._held_out}  {speed:,.0f} tokens/s"
+        text = f"step {step}  {self._loss:.3f} {self.unit}{self._held_out}  {speed:,.0f} tokens/s"
         self._progress.update(self._task, completed=min(1.0, max(shares, default=0.0)), description=text)

@@ -6,30 +6,24 @@ The log is written before the checkpoint that notes its length, and the checkpoi
 """
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from dnadiff.errors import DivergedError
-from dnadiff.evaluation.likelihood import Scores
 from dnadiff.training import ranks
 from dnadiff.training.log import Log
-from dnadiff.training.module import DiffusionModule
+from dnadiff.training.network import Publish, Running, Training
 from dnadiff.training.optim import spread_optimizer
 from dnadiff.training.progress import Bar, Clock
 from dnadiff.training.sharding import whole
 from dnadiff.training.signals import Signals
-from dnadiff.training.validation import HeldOut
+from dnadiff.training.validation import Validation
 from dnadiff.training.writer import of_this_model, write_checkpoint
-
-Publish = Callable[[int, Mapping[str, Tensor]], None]
-"""Takes the step and the averaged weights of the denoiser by name."""
 
 
 @dataclass(frozen=True)
@@ -53,28 +47,6 @@ class Pace:
     keep: int
 
 
-@dataclass
-class Running:
-    """Sums over all ranks and the steps since the last line of the log."""
-
-    nats: float = 0.0
-    count: int = 0
-    empty: int = 0
-
-    @property
-    def bits(self) -> float:
-        """Bits per base; NaN if no base was scored."""
-        return self.nats / self.count / math.log(2) if self.count else math.nan
-
-
-def publish_average(module: DiffusionModule, publish: Publish) -> None:
-    """Hands the averaged weights to ``publish`` on the first rank; all ranks call it."""
-    with module.ema.applied():
-        weights = whole(module.denoiser.state_dict())
-        if ranks.rank() == 0:
-            publish(module.step, weights)
-
-
 class Steps(pl.Callback):
     """Guards, logs, validates, saves and stops.
 
@@ -89,7 +61,7 @@ class Steps(pl.Callback):
         clock: Training time.
         bar: The progress bar.
         signals: What this process was told.
-        publish: Called on the first rank with the step and the averaged weights.
+        publish: Called on the first rank with the step and the weights that are worth keeping.
         state: The checkpoint to continue from; None begins.
 
     Attributes:
@@ -100,13 +72,13 @@ class Steps(pl.Callback):
 
     def __init__(
         self, pace: Pace, *, clip: float, windows: int, tokens: int, folder: Path, log: Log | None,
-        held_out: HeldOut | None, clock: Clock, bar: Bar, signals: Signals, publish: Publish,
+        held_out: Validation | None, clock: Clock, bar: Bar, signals: Signals, publish: Publish,
         state: dict[str, Any] | None,
     ) -> None:  # fmt: skip
         self.pace, self.clip, self.windows, self.tokens, self.folder = pace, clip, windows, tokens, folder
         self.journal, self.held_out, self.clock, self.bar = log, held_out, clock, bar
         self.signals, self.publish = signals, publish
-        self.held_out_scores: Scores | None = None
+        self.held_out_scores: Any = None
         self.code: int | None = None
         self.saved = False
         self._optimizer = state and state["optimizer"]
@@ -117,7 +89,7 @@ class Steps(pl.Callback):
                 self._running = Running(float(sums["nats"]), int(sums["count"]), int(sums["empty"]))
         self._norm, self._over = 0.0, False
 
-    def on_train_start(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:
         """Restores what Lightning has made by now, and takes the signals back that it has taken."""
         module.ema.follow()
         if self._optimizer is not None:
@@ -129,9 +101,7 @@ class Steps(pl.Callback):
         self.clock.start()
         self.bar.start()
 
-    def on_before_optimizer_step(
-        self, trainer: pl.Trainer, module: DiffusionModule, optimizer: torch.optim.Optimizer
-    ) -> None:
+    def on_before_optimizer_step(self, trainer: pl.Trainer, module: Training, optimizer: torch.optim.Optimizer) -> None:
         """Refuses a step that is not finite, on all ranks; clips the gradient."""
         gradients = [p.grad for p in module.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
@@ -151,7 +121,7 @@ class Steps(pl.Callback):
         if self.clip:
             torch.nn.utils.clip_grads_with_norm_(module.parameters(), self.clip, norm)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: DiffusionModule, *args: object) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *args: object) -> None:
         """Everything that follows a step."""
         if module.micro:
             return
@@ -159,41 +129,39 @@ class Steps(pl.Callback):
         self.held_out_scores = None
         if self.held_out and (last or module.step % self.pace.validate == 0):
             self.held_out_scores = self.held_out.score(module)
-        if self.held_out and module.step % self.pace.validate == 0 and (clip := self.held_out.clip(module)):
-            module.train_on(clip)
+        if self.held_out and module.step % self.pace.validate == 0:
+            self.held_out.adapt(module)
+        last = last or (self.held_out is not None and self.held_out.enough(module))
         self._report(trainer, module)
         leaving = last or self.code is not None
         if leaving or module.step % self.pace.checkpoint == 0:
             self._save(trainer, module)
         trainer.should_stop = self.saved = leaving
 
-    def on_exception(self, trainer: pl.Trainer, module: DiffusionModule, error: BaseException) -> None:
+    def on_exception(self, trainer: pl.Trainer, module: Training, error: BaseException) -> None:
         """Leaves the terminal as it was."""
         self.bar.stop()
 
-    def on_train_end(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
+    def on_train_end(self, trainer: pl.Trainer, module: Training) -> None:
         """Leaves the terminal as it was."""
         self.bar.stop()
 
-    def _report(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
-        step, scores, bits = module.step, self.held_out_scores, self._running.bits
+    def _report(self, trainer: pl.Trainer, module: Training) -> None:
+        step, figures, held_out = module.step, module.figures(self._running), {}
         values: dict[str, float] = {}
         if step % self.pace.log == 0:
-            values |= {
-                "lr": trainer.optimizers[0].param_groups[0]["lr"], "grad_norm": self._norm,
-                "train_bits_per_base": bits, "empty_windows": self._running.empty,
-            }  # fmt: skip
+            values |= {"lr": trainer.optimizers[0].param_groups[0]["lr"], "grad_norm": self._norm, **figures}
             self._running = Running()
-        if scores:
-            values |= {"valid_bits_per_base": scores.bits_per_base, "valid_standard_error": scores.standard_error}
-        if scores and module.clip:
-            values |= {"clip_low": module.clip.low, "clip_high": module.clip.high}
+        if self.held_out and self.held_out_scores is not None:
+            held_out = self.held_out.figures(module, self.held_out_scores)
+            values |= held_out
         if values and self.journal:
             counters = {"step": step, "samples": step * self.windows, "tokens": step * self.tokens}
             self.journal.write(counters | {"seconds": self.clock.seconds} | values)
-        self.bar.move(step, None if math.isnan(bits) else bits, scores and scores.bits_per_base)
+        shown = next(iter(figures.values()))
+        self.bar.move(step, None if math.isnan(shown) else shown, next(iter(held_out.values()), None))
 
-    def _save(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
+    def _save(self, trainer: pl.Trainer, module: Training) -> None:
         state = whole(module.state(trainer.optimizers[0]))
         if self.journal:
             state |= {
@@ -201,10 +169,10 @@ class Steps(pl.Callback):
                 "log_bytes": self.journal.size,
             }  # fmt: skip
             write_checkpoint(self.folder / "checkpoints", state, self.pace.keep)
-        publish_average(module, self.publish)
+        module.publish(self.publish)
         ranks.wait()
 
-    def _diverged(self, module: DiffusionModule) -> str:
+    def _diverged(self, module: Training) -> str:
         numbers = sorted(number for part in ranks.gathered(module.tally.bad) for number in part)
         first = module.step * self.windows
         what, samples = f"the gradient (norm {self._norm})", f"{first} to {first + self.windows - 1}"

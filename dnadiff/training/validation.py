@@ -1,7 +1,9 @@
-"""Bits per base of held-out windows during training, as ``dna-diff evaluate`` would score them."""
+"""What training is judged by as it goes on: of a denoiser, the bits per base that ``evaluate`` would report."""
 
+import abc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -12,9 +14,33 @@ from dnadiff.evaluation.likelihood import Scores, joined, score
 from dnadiff.random import Draws, key64
 from dnadiff.training import ranks
 from dnadiff.training.module import DiffusionModule, as_batch
+from dnadiff.training.network import Training
+
+S = TypeVar("S")
+M = TypeVar("M", bound=Training)
 
 
-class HeldOut:
+class Validation(abc.ABC, Generic[M, S]):
+    """Scores what was held out, with the averaged weights, and what follows from the scores."""
+
+    @abc.abstractmethod
+    def score(self, module: M) -> S:
+        """How the averaged weights do; every rank gets the same."""
+
+    @abc.abstractmethod
+    def figures(self, module: M, scores: S) -> dict[str, float]:
+        """What the log says of the scores, by column; the first is what the progress bar shows."""
+
+    @abc.abstractmethod
+    def adapt(self, module: M) -> None:
+        """Changes how training goes on after a regular validation, if anything."""
+
+    @abc.abstractmethod
+    def enough(self, module: M) -> bool:
+        """Whether training may end by what was scored so far."""
+
+
+class HeldOut(Validation[DiffusionModule, Scores]):
     """Some held-out windows, evenly spaced over all there are, under the same noise every time.
 
     Args:
@@ -41,6 +67,20 @@ class HeldOut:
             windows = (self.dataset.__getitems__(numbers) for numbers, _ in self._mine())
             part = score(denoiser, self.objective, windows, seed=self.seed, device=device)
         return joined(ranks.gathered(part))
+
+    def figures(self, module: DiffusionModule, scores: Scores) -> dict[str, float]:
+        """Bits per base, their standard error, and the noise levels that training goes on with."""
+        figures = {"valid_bits_per_base": scores.bits_per_base, "valid_standard_error": scores.standard_error}
+        return figures | ({"clip_low": module.clip.low, "clip_high": module.clip.high} if module.clip else {})
+
+    def adapt(self, module: DiffusionModule) -> None:
+        """Trains on the noise levels that the search chooses."""
+        if clip := self.clip(module):
+            module.train_on(clip)
+
+    def enough(self, module: DiffusionModule) -> bool:
+        """Never: a denoiser trains until its time is over."""
+        return False
 
     def clip(self, module: DiffusionModule) -> Clip | None:
         """The noise levels to train on, by the averaged weights' losses; None if nobody asked for a search."""

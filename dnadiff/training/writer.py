@@ -22,7 +22,7 @@ from dnadiff.errors import InputError, ResourceError, printable
 STATE = "state.pt"
 FORMAT = 1
 _PARTS = {
-    "step": int, "denoiser": dict, "ema": dict, "optimizer": dict, "seed": int, "running": dict, "seconds": float,
+    "step": int, "ema": dict, "optimizer": dict, "seed": int, "running": dict, "seconds": float,
     "log_bytes": int,
 }  # fmt: skip
 

@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, argv: list[str]) -> None:
     """Runs the verb on its parsed arguments and the words of the command line."""
-    from dnadiff.recipes.completion import Words, script
+    from dnadiff.recipes.completion import Words, script, settings
     from dnadiff.verbs import VERBS, parser_of
 
     table = {}
@@ -28,8 +28,9 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
         places = [action for action in actions if not action.option_strings]
         flags = {flag: _values(action) for action in actions for flag in action.option_strings}
         first = _values(places[0]) if places else None
-        settings = any("key=value" in str(action.metavar) for action in places)
-        table[name] = Words(verb.summary, flags, first or (), settings)
+        takes = any("key=value" in str(action.metavar) for action in places)
+        known = settings("finetune" if name == "finetune" else "config") if takes else []
+        table[name] = Words(verb.summary, flags, first or (), tuple(known))
     print(script(args.shell, table), end="")
 
 

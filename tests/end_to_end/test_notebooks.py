@@ -23,6 +23,7 @@ SMALLER = {
         "GENOME": str(ROOT / "data" / "lambda_phage.fa.gz"), "STEPS": 8, "SIZES": [1, 4, 16], "WINDOWS": 8,
         "LENGTH": 320,
     },
+    "03_finetune": {"EPOCHS": 0.05, "BASELINES": False},
 }  # fmt: skip
 SHOWS = {
     "01_train_on_a_genome": [
@@ -39,6 +40,12 @@ SHOWS = {
         "320 bases in",
         "blocks of 16,  4 bases at once:  65 calls for 256 bases",
         "TTGACA",
+    ],
+    "03_finetune": [
+        "4,904 sequences, up to 70 bp",
+        "fine-tuned (positions)",
+        "fixed split",
+        "deepest drop at position",
     ],
 }
 

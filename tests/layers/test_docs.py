@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dnadiff.config import compose, groups, leaves
+from dnadiff.config import SCHEMAS, compose, compose_finetune, groups, leaves
 from dnadiff.upstream_keys import translate
 from dnadiff.verbs import VERBS, parser_of
 from tests.runs import run, write_genome
@@ -16,6 +16,7 @@ from tests.runs import run, write_genome
 ROOT = Path(__file__).parents[2]
 DOCS = [*sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("*.md")), ROOT / "data" / "README.md"]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+KEYS = {key for schema in SCHEMAS.values() for key in leaves(schema)}
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"dna-diff ([a-z]+)((?: [^`|\n>]+)?)")
 PACKAGES = "diffusion|models|data|evaluation|training|recipes|checkpoints|verbs"
@@ -70,6 +71,8 @@ def test_commands_are_understood(path, text):
         settings = [word for word in vars(args).get("words") or [] if "=" in word]
         if verb == "config" and args.action == "translate":
             translate(settings)
+        elif verb == "finetune":
+            compose_finetune(settings)
         elif verb in ("train", "config") and settings:
             compose(settings)
 
@@ -81,7 +84,7 @@ def test_settings_exist(path, text):
         for word in span.split():
             key, equals, value = word.partition("=")
             if equals and word != "key=value" and re.fullmatch(r"[a-z_]+(\.[a-z_]+)*", key):
-                known = value in groups()[key] if key in groups() and value else key in leaves()
+                known = value in groups()[key] if key in groups() and value else key in KEYS
                 assert known, f"{path.name}: {word}"
 
 
@@ -97,7 +100,7 @@ def test_names_in_code_exist(path, text):
     """A dotted name that begins like a package is a module, something in one, or a key of the configuration."""
     for name in NAME.findall(prose_of(path, text)):
         module, _, last = f"dnadiff.{name}".rpartition(".")
-        assert name in leaves() or last in dir(importlib.import_module(module)), f"{path.name}: {name}"
+        assert name in KEYS or last in dir(importlib.import_module(module)), f"{path.name}: {name}"
 
 
 def test_the_symbols_are_explained_by_real_classes():

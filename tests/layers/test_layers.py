@@ -14,10 +14,14 @@ import pytest
 
 from dnadiff import schema
 from dnadiff.checkpoints.folder import BACKBONES
+from dnadiff.data.targets import KINDS
 from dnadiff.data.tokenizers import TOKENIZERS
 from dnadiff.diffusion.schedule import SCHEDULES
+from dnadiff.evaluation.metrics import METRICS
+from dnadiff.models import heads
 from dnadiff.models.attention import BACKENDS
 from dnadiff.models.scan import SCANS
+from dnadiff.schema import finetune
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = sorted((ROOT / "dnadiff").rglob("*.py"))
@@ -264,6 +268,8 @@ def test_the_schema_names_what_the_tables_hold():
     assert set(schema.SCANS) == {"auto", *SCANS}
     assert set(schema.BACKBONES) == set(BACKBONES)
     assert "nucleotide" in TOKENIZERS
+    assert finetune.POOLINGS == heads.POOLINGS and finetune.LABEL_KINDS == ("auto", *KINDS)
+    assert finetune.METRICS == METRICS
 
 
 def test_public_names_are_there():

@@ -1,8 +1,8 @@
 """Every `dna-diff` line and every Python block of the README runs, in order, in one folder.
 
-The lines are run as they stand, through a shell, beside a checkpoint of another implementation. Four verbs only do
-less of the same: what is appended here leaves out the training of doctor, ends training after a few steps, scores a few
-windows and draws a few sequences.
+The lines are run as they stand, through a shell, beside a checkpoint of another implementation. Five verbs only do
+less of the same: what is appended here leaves out the training of doctor, ends training and fine-tuning after a few
+steps, scores a few windows and draws a few sequences.
 """
 
 import os
@@ -19,6 +19,7 @@ LESS = {
     "train": "train.steps=12 train.val_windows=8",
     "evaluate": "--windows 32",
     "sample": "-n 2",
+    "finetune": "train.epochs=0.03 bootstrap=9 baselines=false",
 }
 BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
 STEPS = [

@@ -168,7 +168,7 @@ def test_bf16_is_what_training_would_choose(monkeypatch, flags, chosen):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(hardware, "processor_flags", lambda: flags)
     assert computed("bf16").text.endswith("trains in it" if chosen == "bf16" else "trains in fp32")
-    assert training_plan._precision("auto") == chosen
+    assert training_plan.precision_of("auto") == chosen
 
 
 def test_a_missing_compiler_is_a_note(monkeypatch):

@@ -99,8 +99,8 @@ def test_compiling_without_a_compiler_is_refused(genome, monkeypatch):
 @pytest.mark.parametrize(("flags", "precision"), [({"avx512f"}, "fp32"), ({"amx_bf16"}, "bf16")])
 def test_precision_is_what_the_processor_is_fast_in(monkeypatch, flags, precision):
     monkeypatch.setattr(hardware, "processor_flags", lambda: flags)
-    assert training_plan._precision("auto") == precision
-    assert training_plan._precision("bf16") == "bf16"
+    assert training_plan.precision_of("auto") == precision
+    assert training_plan.precision_of("bf16") == "bf16"
 
 
 def test_n_as_a_token_is_one_the_model_may_write():

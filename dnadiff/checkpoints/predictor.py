@@ -1,0 +1,226 @@
+r"""Folders of fine-tuned models: a backbone with a head, which says something about a sequence.
+
+The files are those of ``folder``; the spec has four sections more, and no denoiser is ever made of it:
+
+    head        what ``SequenceHead`` takes
+    readout     ``class``, ``multilabel`` or ``regression``, with what its constructor takes
+    pattern     the attention that the backbone was trained with, on clean tokens
+    labels      names of the classes, labels or numbers; the keys they were read from; whether both strands are averaged
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from dnadiff.checkpoints import manifest
+from dnadiff.checkpoints.card import predictor_card
+from dnadiff.checkpoints.checks import check_sizes
+from dnadiff.checkpoints.folder import (
+    CONFIG,
+    TOKENIZER,
+    WEIGHTS,
+    Spec,
+    any_spec,
+    build_backbone,
+    check_weights,
+    load_tokenizer,
+    made,
+    model_folder,
+    section_of,
+    weight_shapes,
+    write_model,
+)  # fmt: skip
+from dnadiff.data import alphabet
+from dnadiff.data.example_batches import Frame
+from dnadiff.data.targets import KINDS
+from dnadiff.data.tokenizers import NucleotideTokenizer
+from dnadiff.errors import InputError, did_you_mean
+from dnadiff.models.attention import BlockCausal, Full
+from dnadiff.models.heads import ClassReadout, LabelReadout, NumberReadout, Predictor, SequenceHead
+
+READOUTS: dict[str, Callable[..., nn.Module]] = {
+    "class": ClassReadout, "multilabel": LabelReadout, "regression": NumberReadout,
+}  # fmt: skip
+PATTERNS = {"full": Full, "block_causal": BlockCausal}
+_LABELS = {"names": list, "keys": list, "both_strands": bool, "crop": bool}
+
+
+def build_predictor(spec: Spec) -> Predictor:
+    """The predictor a spec describes, with fresh weights.
+
+    Raises:
+        InputError: Something is missing, unknown, or does not fit.
+    """
+    backbone = build_backbone(spec)
+    head = made({"sequence": SequenceHead}, section_of(spec, "head"), "head")
+    readout = made(READOUTS, section_of(spec, "readout"), "readout")
+    return Predictor(backbone, head, readout, made(PATTERNS, section_of(spec, "pattern"), "pattern"))
+
+
+def frame_of(spec: Spec) -> Frame:
+    """How sequences become the rows that the predictor of a spec reads."""
+    return Frame(int(spec["length"]), bool(spec.get("bos")), bool(spec.get("n_token")))
+
+
+def pattern_of(spec: Spec) -> dict[str, Any]:
+    """The section of the attention that the denoiser of a spec was trained with, on clean tokens."""
+    if spec["parameterization"]["name"] == "next_token":
+        return {"name": "block_causal", "block_size": 1}
+    size = spec.get("block_size")
+    return {"name": "block_causal", "block_size": size} if size else {"name": "full"}
+
+
+def save_predictor(folder: Path, predictor: Predictor, spec: Spec, provenance: Mapping[str, Any]) -> None:
+    """Writes a folder, whole or not at all; one that is already there is replaced.
+
+    Args:
+        folder: Where to.
+        predictor: Its weights are stored as float32.
+        spec: What ``build_predictor`` makes it from.
+        provenance: How the weights came about, plain JSON values.
+
+    Raises:
+        InputError: The weights are not what the spec describes, or the folder cannot be written to.
+        ResourceError: The disk is full.
+    """
+    count = sum(value.numel() for value in predictor.state_dict().values())
+    text = predictor_card(spec, provenance, count)
+    write_model(folder, predictor, NucleotideTokenizer(), spec, provenance, text, build_predictor)
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """A fine-tuned model: sequences in, probabilities or numbers out.
+
+    Attributes:
+        predictor: In evaluation mode.
+        frame: How sequences become its rows.
+        kind: ``class``, ``multilabel`` or ``regression``.
+        names: Of the classes, labels or numbers, in the order of the columns.
+        both_strands: Whether the outputs of a sequence and its reverse complement are averaged, as in its validation.
+        crop: Whether the middle is read of sequences that are too long, which else are refused.
+    """
+
+    predictor: Predictor
+    frame: Frame
+    kind: str
+    names: tuple[str, ...]
+    both_strands: bool = False
+    crop: bool = False
+
+    def predict(
+        self, sequences: Sequence[str | np.ndarray], *, batch_size: int = 64, both_strands: bool | None = None
+    ) -> np.ndarray:
+        """Probabilities of classes or labels, or numbers in the targets' units, (n, T) float64.
+
+        Args:
+            sequences: Nucleotide letters, or codes A 0, C 1, G 2, T 3, N 4; any lengths.
+            batch_size: Sequences at once.
+            both_strands: Average over both strands before the readout; None does as in the model's validation.
+
+        Raises:
+            InputError: A letter is no nucleotide, or a sequence is empty, unknown or too long.
+        """
+        codes = [self._codes(number, sequence) for number, sequence in enumerate(sequences, 1)]
+        both = self.both_strands if both_strands is None else both_strands
+        return predictions(self.predictor, self.frame, codes, batch_size=batch_size, both_strands=both)
+
+    def check(self, codes: np.ndarray, place: str) -> None:
+        """Nothing if a sequence can be read.
+
+        Args:
+            codes: Its bases.
+            place: Where it comes from, for the message.
+
+        Raises:
+            InputError: It has no known base, or is longer than a row and may not be cropped.
+        """
+        if not (codes != alphabet.N).any():
+            raise InputError(f"{place}: found no A, C, G or T; one base or more would work")
+        most = self.frame.bases
+        if len(codes) > most and not self.crop:
+            raise InputError(f"{place}: found {len(codes):,} bases; {most:,}, the most this model reads, would work")
+
+    def _codes(self, number: int, sequence: str | np.ndarray) -> np.ndarray:
+        place = f"sequence {number}"
+        try:
+            codes = alphabet.encode(sequence) & alphabet.CODE_BITS if isinstance(sequence, str) else sequence
+        except ValueError as error:
+            raise InputError(f"{place}: {error}") from error
+        self.check(codes, place)
+        return codes
+
+
+def predictions(
+    predictor: Predictor, frame: Frame, sequences: Sequence[np.ndarray], *, batch_size: int = 64,
+    both_strands: bool = False,
+) -> np.ndarray:  # fmt: skip
+    """What a predictor says of sequences, (n, T) float64, computed in float32 where its weights are.
+
+    Args:
+        predictor: It is left in the mode it is in: evaluation mode, usually.
+        frame: How sequences become rows.
+        sequences: Codes, an array each.
+        batch_size: Sequences at once.
+        both_strands: Average the outputs of a sequence and its reverse complement, before the readout.
+    """
+    device = next(predictor.parameters()).device
+
+    def outputs(part: Sequence[np.ndarray]) -> Tensor:
+        rows = {name: torch.from_numpy(array).to(device) for name, array in frame.rows(part).items()}
+        return predictor(**rows)
+
+    def parts() -> Iterator[np.ndarray]:
+        for start in range(0, len(sequences), batch_size):
+            part = sequences[start : start + batch_size]
+            out = outputs(part)
+            if both_strands:
+                out = (out + outputs([alphabet.reverse_complement(codes) for codes in part])) / 2
+            yield predictor.readout(out).double().cpu().numpy()
+
+    with torch.inference_mode():
+        return np.concatenate([np.zeros((0, predictor.head.linear.out_features)), *parts()])
+
+
+def load_predictor(path: str | Path) -> FineTuned:
+    """The fine-tuned model of a model folder or a run folder of ``finetune``, on the CPU, in evaluation mode.
+
+    Raises:
+        InputError: There is none, it is damaged, or it is a denoiser.
+    """
+    folder = model_folder(path)
+    manifest.verify(folder, (CONFIG, WEIGHTS, TOKENIZER))
+    spec = _read_spec(folder)
+    if not isinstance(load_tokenizer(folder), NucleotideTokenizer):
+        raise InputError(f"{folder}: reads no nucleotides; a model that dna-diff finetune made would work")
+    shapes = weight_shapes(folder / WEIGHTS)
+    check_sizes(shapes, section_of(spec, "head"), str(folder / CONFIG), "head")
+    check_weights(shapes, spec, folder / WEIGHTS, build_predictor)
+    predictor = build_predictor(spec)
+    predictor.load_state_dict(load_file(folder / WEIGHTS))
+    labels, kind = spec["labels"], spec["readout"]["name"]
+    return FineTuned(
+        predictor.eval(), frame_of(spec), kind, tuple(labels["names"]), labels["both_strands"], labels["crop"]
+    )
+
+
+def _read_spec(folder: Path) -> dict[str, Any]:
+    spec, place = any_spec(folder), folder / CONFIG
+    if "head" not in spec:
+        raise InputError(f"{folder}: is a denoiser, not a fine-tuned model; what finetune makes of it would work")
+    labels, head = section_of(spec, "labels"), section_of(spec, "head")
+    for key, kind in _LABELS.items():
+        if type(labels.get(key)) is not kind:
+            raise InputError(f"{place}: found labels.{key}={labels.get(key)!r:.60}; the file as it was written works")
+    names, kind = labels["names"], section_of(spec, "readout").get("name")
+    if kind not in KINDS:
+        raise InputError(f"{place}: found readout.name={kind!r:.60}; {did_you_mean(str(kind), KINDS)}")
+    if len(names) != head.get("outputs") or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{place}: found {len(names)} labels.names; one an output, {head.get('outputs')}, would work")
+    return spec

@@ -1,0 +1,144 @@
+r"""What the labels of examples mean: classes, sets of labels, or numbers.
+
+    class        one of K names, a target is its number            one column or word
+    multilabel   any of K names, a target is K zeros and ones      K columns of 0 and 1, or one, names joined by ``;``
+    regression   T numbers                                         T columns
+
+Classes are numbered in the order of their names (as text), whatever the order of the file, and only the training part
+says which there are. ``auto`` takes what the labels look like: several columns of 0 and 1 are labels, numbers that are
+not all whole are regression, all else is a class; integers that are meant as numbers need to be called regression.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dnadiff.data.examples import Example
+from dnadiff.errors import InputError, did_you_mean
+
+KINDS = ("class", "multilabel", "regression")
+_MOST_CLASSES = 1000
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """How the texts of labels become targets.
+
+    Attributes:
+        kind: ``class``, ``multilabel`` or ``regression``.
+        keys: The columns or words that hold the labels.
+        names: Of the classes, of the labels, or of the numbers (the keys).
+    """
+
+    kind: str
+    keys: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def targets(self, examples: Sequence[Example]) -> np.ndarray:
+        """(n,) int64 of classes, (n, K) float32 of zeros and ones, or (n, T) float32 of numbers.
+
+        Raises:
+            InputError: A label is missing, unknown or no number; with its place.
+        """
+        if self.kind == "class":
+            number = {name: place for place, name in enumerate(self.names)}
+            return np.array([number[self._known(example, example.labels[0])] for example in examples], dtype=np.int64)
+        rows = [self._labels(example) if self.kind == "multilabel" else self._numbers(example) for example in examples]
+        return np.array(rows, dtype=np.float32).reshape(len(rows), len(self.names))
+
+    def _known(self, example: Example, name: str) -> str:
+        if not name:
+            raise InputError(f"{example.place}: has no {self.keys[0]}; {did_you_mean('', self.names)}")
+        if name not in self.names:
+            raise InputError(f"{example.place}: found {self.keys[0]}={name}; {did_you_mean(name, self.names)}")
+        return name
+
+    def _labels(self, example: Example) -> list[float]:
+        if len(self.keys) > 1:
+            return [_bit(example, key, text) for key, text in zip(self.keys, example.labels, strict=True)]
+        there = {self._known(example, name) for name in _parts(example.labels[0])}
+        return [float(name in there) for name in self.names]
+
+    def _numbers(self, example: Example) -> list[float]:
+        return [_number(example, key, text) for key, text in zip(self.keys, example.labels, strict=True)]
+
+
+def meaning_of(examples: Sequence[Example], keys: Sequence[str], kind: str = "auto") -> Meaning:
+    """What the labels of the training part mean.
+
+    Args:
+        examples: The training part, one or more.
+        keys: The columns or words they were read from.
+        kind: One of ``KINDS``, or ``auto``.
+
+    Raises:
+        InputError: They cannot be of that kind, or there is nothing to tell apart.
+    """
+    kind = _detected(examples) if kind == "auto" else kind
+    keys = tuple(keys)
+    if kind == "class":
+        return Meaning(kind, keys, _class_names(examples, keys))
+    if kind == "regression":
+        meaning = Meaning(kind, keys, keys)
+        for key, column in zip(keys, meaning.targets(examples).T, strict=True):
+            if (column == column[0]).all():
+                raise InputError(f"{_file(examples)}: every {key} is {column[0]:g}; two values or more would work")
+        return meaning
+    names = keys if len(keys) > 1 else tuple(sorted({name for e in examples for name in _parts(e.labels[0])}))
+    if not names:
+        raise InputError(f"{_file(examples)}: no example has a {keys[0]}; names joined by ';' would work")
+    return Meaning(kind, keys, names)
+
+
+def _class_names(examples: Sequence[Example], keys: tuple[str, ...]) -> tuple[str, ...]:
+    if len(keys) > 1:
+        raise InputError(f"{', '.join(keys)}: a class has one label; one key, or kind=multilabel, would work")
+    bare = next((example for example in examples if not example.labels[0]), None)
+    if bare is not None:
+        raise InputError(f"{bare.place}: has no {keys[0]}; the name of a class would work")
+    names = tuple(sorted({example.labels[0] for example in examples}))
+    if len(names) < 2:
+        raise InputError(f"{_file(examples)}: every example has {keys[0]}={names[0]}; two classes or more would work")
+    if len(names) > _MOST_CLASSES or 2 * len(names) > max(len(examples), 4):
+        found = f"{len(names):,} different values of {keys[0]} in {len(examples):,} examples"
+        raise InputError(f"{_file(examples)}: found {found}; another label, or kind=regression, would work")
+    return names
+
+
+def _detected(examples: Sequence[Example]) -> str:
+    if len(examples[0].labels) > 1:
+        return "multilabel" if all(text in ("0", "1") for e in examples for text in e.labels) else "regression"
+    values = [_float(example.labels[0]) for example in examples]
+    numbers = [value for value in values if value is not None]
+    whole = all(value.is_integer() for value in numbers)
+    return "regression" if len(numbers) == len(values) and not whole else "class"
+
+
+def _float(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _number(example: Example, key: str, text: str) -> float:
+    value = _float(text)
+    if value is None or not math.isfinite(value) or abs(value) > np.finfo(np.float32).max:
+        raise InputError(f"{example.place}: found {key}={text or 'nothing'}; a finite number would work")
+    return value
+
+
+def _bit(example: Example, key: str, text: str) -> float:
+    if text not in ("0", "1"):
+        raise InputError(f"{example.place}: found {key}={text or 'nothing'}; 0 or 1 would work")
+    return float(text)
+
+
+def _parts(text: str) -> list[str]:
+    return [name.strip() for name in text.split(";") if name.strip()]
+
+
+def _file(examples: Sequence[Example]) -> str:
+    return examples[0].place.rpartition(":")[0]

@@ -1,0 +1,264 @@
+"""What a fine-tuning is made of before it starts: examples, a backbone with a head, and what the best is chosen by."""
+
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from dnadiff.checkpoints.folder import any_spec, load, model_folder, read_spec
+from dnadiff.checkpoints.predictor import build_predictor, frame_of, pattern_of
+from dnadiff.data.example_batches import ExampleDataset, Frame
+from dnadiff.data.labelled import Labelled
+from dnadiff.data.parts import Part
+from dnadiff.data.tokenizers import NucleotideTokenizer
+from dnadiff.errors import InputError
+from dnadiff.evaluation.metrics import BEST, LOWER_IS_BETTER, measured
+from dnadiff.models.heads import Predictor
+from dnadiff.random import key64
+from dnadiff.recipes.network import backbone_section
+from dnadiff.recipes.training_plan import precision_of
+from dnadiff.schema import ModelConfig
+from dnadiff.schema.finetune import SCRATCH, FinetuneConfig
+from dnadiff.training import ranks
+from dnadiff.training.datamodule import micro_batch
+from dnadiff.training.predictor import HeldOutExamples
+from dnadiff.training.steps import Pace
+
+
+@dataclass
+class Plan:
+    """The parts of a fine-tuning.
+
+    Attributes:
+        config: What to do, with the metric and the kind of the targets filled in.
+        data: The examples.
+        spec: What the predictor is built from.
+        predictor: With its initial weights.
+        frame: How examples become rows.
+        pace: How long, and what how often, in steps.
+        precision: ``fp32`` or ``bf16``.
+        seconds: Measured seconds of one step.
+    """
+
+    config: FinetuneConfig
+    data: Labelled
+    spec: dict[str, Any]
+    predictor: Predictor
+    frame: Frame
+    pace: Pace
+    precision: str
+    seconds: float = 0.0
+
+    @property
+    def train(self) -> ExampleDataset:
+        """The training examples, in an order that the seed decides."""
+        chance = self.config.data.reverse_complement
+        return ExampleDataset(self.data.train, self.frame, seed=self.config.seed, reverse_complement=chance)
+
+    def held_out(self) -> HeldOutExamples | None:
+        """What to validate on; None if nothing was held out."""
+        if self.data.valid is None:
+            return None
+        size, epochs = self.config.optim.batch_size, self.config.train.patience
+        return HeldOutExamples(
+            self.data.valid,
+            self.data.meaning.kind,
+            self.frame,
+            batch_size=max(64, size),
+            both_strands=self.config.data.both_strands,
+            patience=None if epochs is None else _steps(epochs, self.data, size),
+        )
+
+    def report(self) -> str:
+        """Some lines for people."""
+        c, meaning = self.config, self.data.meaning
+        n = sum(p.numel() for p in self.predictor.parameters())
+        strands = "both strands averaged" if c.data.both_strands else "one strand"
+        way = "lowest" if c.train.metric in LOWER_IS_BETTER else "highest"
+        chosen = f"the {way} {c.train.metric} on validation" if self.data.valid else "the last, nothing is held out"
+        return "\n".join([
+            *(f"{name:<13}{self._part(part)}" for name, part in self.data.parts.items()),
+            *([f"shared       {self._shared()}"] if self.data.shared else []),
+            f"targets      {meaning.kind}: {_listed(meaning.names)}",
+            f"rows         {self.frame.bases:,} bases, {strands}",
+            f"model        {n:,} parameters, {c.head.pooling} pooling, from {c.start}",
+            f"step         {c.optim.batch_size} examples, {self.seconds:.2f} s in {self.precision}",
+            f"length       {self.pace.steps:,} steps ({c.train.epochs:g} epochs), "
+            f"about {self.pace.steps * self.seconds / 60:.1f} min",
+            f"weights      {chosen}",
+            f"seed         {c.seed}",
+        ])  # fmt: skip
+
+    def _part(self, part: Part) -> str:
+        drawn = ", drawn out of the training part" if part.drawn else ""
+        return f"{len(part):,} sequences{self._balance(part)}{drawn}"
+
+    def _balance(self, part: Part) -> str:
+        if self.data.meaning.kind != "class":
+            return ""
+        counts = np.bincount(part.targets, minlength=len(self.data.meaning.names)).tolist()
+        return f" ({_listed([f'{n} {c:,}' for n, c in zip(self.data.meaning.names, counts, strict=True)])})"
+
+    def _shared(self) -> str:
+        n, test = self.data.shared, self.data.test
+        return f"{n:,} of the {len(test):,} test sequences are in the other parts too" if test else ""
+
+
+def plan(config: FinetuneConfig, data: Labelled, begun: Any = None) -> Plan:  # noqa: ANN401 (a path or None)
+    """The parts of a fine-tuning, built and tried on one batch.
+
+    Args:
+        config: What to do.
+        data: The examples.
+        begun: The model folder of a run that is resumed, whose spec is taken; None makes it anew.
+
+    Raises:
+        InputError: The model cannot be read, does not fit, or a setting cannot be honoured.
+    """
+    if ranks.world() > 1:
+        raise InputError(f"finetune: trains in one process and {ranks.world()} were started; one would work")
+    kind = data.meaning.kind
+    metric = config.train.chosen(kind, BEST[kind])
+    config = replace(config, train=replace(config.train, metric=metric), data=replace(config.data, kind=kind))
+    _check_choice(config, data)
+    micro_batch(config.optim.batch_size, config.optim.accumulate, 1)
+    torch.manual_seed(key64("init", config.seed) >> 1)
+    spec = any_spec(model_folder(begun)) if begun is not None else _spec(config, data)
+    frame = frame_of(spec)
+    _check_lengths(config, data, frame)
+    predictor = build_predictor(spec)
+    if config.start != SCRATCH and begun is None:
+        predictor.backbone.load_state_dict(load(config.start).backbone.state_dict())
+    job = Plan(config, data, spec, predictor, frame, _pace(config, data), precision_of(config.precision))
+    _measure(job)
+    return job
+
+
+def _spec(config: FinetuneConfig, data: Labelled) -> dict[str, Any]:
+    """What the predictor is built from: the backbone of a model that is there, or one from scratch."""
+    base = _scratch(config.model) if config.start == SCRATCH else _of_run(config.start, config.model.dropout)
+    bos = bool(base.get("bos", False))
+    longest = max(part.longest for part in data.parts.values())
+    meaning, bases = data.meaning, config.data.length or longest
+    spec = {
+        "format": 1,
+        "algo": base["algo"],
+        "length": bases + bos,
+        "bos": bos,
+        "n_token": NucleotideTokenizer.n_id in base["parameterization"]["allowed"],
+        "tokenizer": NucleotideTokenizer().to_json(),
+        "backbone": base["backbone"],
+        "pattern": pattern_of(base),
+        "readout": _readout(data),
+        "labels": {
+            "names": list(meaning.names), "keys": list(meaning.keys), "both_strands": config.data.both_strands,
+            "crop": config.data.crop,
+        },
+    }  # fmt: skip
+    head = {"name": "sequence", "width": 1, "outputs": len(meaning.names), "pooling": config.head.pooling}
+    rows = {"length": spec["length"]} if config.head.pooling == "positions" else {}
+    spec["head"] = {**head, "dropout": config.head.dropout, **rows}
+    spec["head"]["width"] = _width(spec)
+    return spec
+
+
+def _scratch(model: ModelConfig) -> dict[str, Any]:
+    allowed = {"name": "subs", "allowed": list(NucleotideTokenizer.base_ids)}
+    return {"algo": SCRATCH, "backbone": backbone_section(model, 0), "parameterization": allowed}
+
+
+def _of_run(start: str, dropout: float) -> dict[str, Any]:
+    spec = read_spec(start)
+    if spec.get("tokenizer", {}).get("name") != NucleotideTokenizer.name:
+        raise InputError(f"{start}: does not read nucleotides; a model trained on DNA would work")
+    if dropout and "dropout" not in spec["backbone"]:
+        raise InputError(f"model.dropout={dropout:g}: the network of {start} has none; leave it out")
+    return {**spec, "backbone": {**spec["backbone"], **({"dropout": dropout} if dropout else {})}}
+
+
+def _readout(data: Labelled) -> dict[str, Any]:
+    kind, targets = data.meaning.kind, data.train.targets
+    if kind != "regression":
+        return {"name": kind}
+    return {
+        "name": kind,
+        "mean": targets.mean(0, np.float64).tolist(),
+        "deviation": targets.std(0, np.float64).tolist(),
+    }
+
+
+def _width(spec: dict[str, Any]) -> int:
+    """The width of what the backbone gives to a head."""
+    with torch.random.fork_rng(), torch.inference_mode():
+        predictor = build_predictor(spec)
+        tokens = torch.zeros(1, 4, dtype=torch.int64)
+        return predictor.backbone.features(tokens, torch.zeros(1), pattern=predictor.pattern).shape[-1]
+
+
+def _check_choice(config: FinetuneConfig, data: Labelled) -> None:
+    """Refuses what cannot choose the best weights."""
+    train = config.train
+    if data.valid is None:
+        if train.patience is not None:
+            raise InputError(
+                f"train.patience={train.patience:g}: waits for validations; data.valid_fraction above 0 would work"
+            )
+        return
+    shape = (len(data.valid), len(data.meaning.names))
+    trial = np.random.default_rng(0).dirichlet(np.ones(max(2, shape[1])), shape[0])[:, : shape[1]]
+    if measured(data.meaning.kind, trial, data.valid.targets)[train.metric] is None:
+        raise InputError(
+            f"train.metric={train.metric}: is not defined on the {shape[0]} validation examples, which are too much "
+            "alike; more of them, or train.metric=loss, would work"
+        )
+
+
+def _check_lengths(config: FinetuneConfig, data: Labelled, frame: Frame) -> None:
+    for name, part in data.parts.items():
+        if part.longest > frame.bases and not config.data.crop:
+            first = next(i for i, codes in enumerate(part.codes) if len(codes) > frame.bases)
+            raise InputError(
+                f"{data.path}: '{part.names[first]}' of the {name} part has {len(part.codes[first]):,} bases and rows "
+                f"{frame.bases:,}; a larger data.length, or data.crop=true, would work"
+            )
+
+
+def _steps(epochs: float, data: Labelled, batch_size: int) -> int:
+    return max(1, round(epochs * len(data.train) / batch_size))
+
+
+def _pace(config: FinetuneConfig, data: Labelled) -> Pace:
+    train, size = config.train, config.optim.batch_size
+    steps, validate, checkpoint = (
+        _steps(epochs, data, size) for epochs in (train.epochs, train.val_every, train.checkpoint_every)
+    )
+    return Pace(steps, train.minutes, train.log_every, validate, checkpoint, train.keep)
+
+
+def _measure(job: Plan) -> None:
+    """Times one micro-batch forward and backward where it will run; the weights stay the same."""
+    optim, device = job.config.optim, ranks.device()
+    rows = job.train.__getitems__(range(micro_batch(optim.batch_size, optim.accumulate, 1)))
+    batch = {name: torch.from_numpy(array).to(device) for name, array in rows.items()}
+    predictor, seconds = job.predictor.to(device), []
+    for _ in range(2):
+        start = time.perf_counter()
+        with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=job.precision == "bf16"):
+            outputs = predictor(batch["tokens"], batch["valid"], batch["given"])
+        loss = predictor.readout.loss(outputs.float(), batch["targets"]).mean()
+        loss.backward()
+        value = float(loss.detach())  # waits for the device
+        seconds.append(time.perf_counter() - start)
+    predictor.zero_grad(set_to_none=True)
+    predictor.to("cpu")
+    job.seconds = min(seconds) * optim.accumulate
+    if not math.isfinite(value):
+        raise InputError("the model has no finite loss before training; another model would work")
+
+
+def _listed(names: Any) -> str:  # noqa: ANN401 (a sequence of text)
+    shown = ", ".join(list(names)[:8])
+    return shown + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -1,0 +1,174 @@
+"""The configuration of fine-tuning: labelled examples, a head on a backbone, how long, and what is chosen by what."""
+
+from dataclasses import dataclass, field
+
+from dnadiff.errors import InputError
+from dnadiff.schema import PRECISIONS, ModelConfig, OptimConfig
+from dnadiff.schema.checks import choice, number, require
+
+LABEL_KINDS = ("auto", "class", "multilabel", "regression")
+POOLINGS = ("mean", "mean_all", "attention", "first", "positions")
+METRICS = {
+    "class": ("accuracy", "mcc", "f1", "auroc", "auprc", "loss"),
+    "multilabel": ("accuracy", "mcc", "f1", "auroc", "auprc", "loss"),
+    "regression": ("pearson", "spearman", "r2", "rmse", "loss"),
+}
+SCRATCH = "scratch"
+
+
+@dataclass
+class LabelledConfig:
+    """Which examples, what their labels mean, and how they become rows.
+
+    Attributes:
+        path: A table, a FASTA file, or a folder in one of the layouts of labelled data.
+        label: Columns of the tables, or words before ``=`` in the descriptions, that hold the labels.
+        kind: ``class``, ``multilabel`` or ``regression``; ``auto`` is what the labels look like.
+        valid_fraction: Share of the training part to validate on, if the data name no such part; 0 for none.
+        test_fraction: Share of the training part to test on, if the data name no such part; 0 for none.
+        redraw: Draw the validation part anew by the seed, out of what the data name training and validation part.
+        fold: Test on one of several parts of all examples, such as 2/5; as many as examples leave one out.
+        length: Bases of a row; None is the longest sequence.
+        crop: Read the middle of longer sequences, which else are refused.
+        reverse_complement: Chance that a training example is read on the other strand. Only for targets that do not
+            depend on the strand.
+        both_strands: Average the outputs of both strands in validation, test and prediction.
+        workers: Processes that prepare batches; 0 is the training process itself.
+    """
+
+    path: str | None = None
+    label: list[str] = field(default_factory=lambda: ["label"])
+    kind: str = "auto"
+    valid_fraction: float = 0.1
+    test_fraction: float = 0.1
+    redraw: bool = False
+    fold: str | None = None
+    length: int | None = None
+    crop: bool = False
+    reverse_complement: float = 0.0
+    both_strands: bool = False
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        choice("data.kind", self.kind, LABEL_KINDS)
+        for key in ("valid_fraction", "test_fraction", "reverse_complement"):
+            number(f"data.{key}", getattr(self, key), 0.0, 1.0)
+        number("data.length", self.length, 4)
+        number("data.workers", self.workers, 0)
+        require(bool(self.label), "data.label: names nothing; a column or word, such as label, would work")
+        twice = next((key for key in self.label if self.label.count(key) > 1), None)
+        require(twice is None, f"data.label={','.join(self.label)}: names {twice} twice; different names would work")
+        require(self.fold is None or not self.redraw, "data.redraw=true: contradicts data.fold; leave one of them out")
+        require(self.fold is None or self.one_of is not None, f"data.fold={self.fold}: is no fold; 2/5 would work")
+        total = self.valid_fraction + self.test_fraction
+        sums = f"data.valid_fraction + data.test_fraction = {total:g}"
+        require(total < 1, f"{sums}: nothing left to train on; give less than 1")
+
+    @property
+    def one_of(self) -> tuple[int, int] | None:
+        """The number of the fold and how many there are; None if there is no fold."""
+        number, _, count = (self.fold or "").partition("/")
+        if not all(word.isascii() and word.isdigit() for word in (number, count)):
+            return None
+        return (int(number), int(count)) if 1 <= int(number) <= int(count) and int(count) > 1 else None
+
+
+@dataclass
+class HeadConfig:
+    """What stands on the backbone.
+
+    Attributes:
+        pooling: ``mean`` over the bases, ``mean_all`` over padding too (as Caduceus), ``attention``, ``first``, or
+            ``positions``: weights for each position, where sequences are aligned.
+        dropout: Probability, on the pooled state.
+    """
+
+    pooling: str = "mean"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        choice("head.pooling", self.pooling, POOLINGS)
+        number("head.dropout", self.dropout, 0.0, 0.999)
+
+
+@dataclass
+class EpochsConfig:
+    """How long to train, and what is chosen by what.
+
+    Attributes:
+        epochs: Times that every example is seen.
+        minutes: Stop after this many minutes of training, if that is earlier.
+        metric: What the best weights are chosen by on the validation part; ``auto`` is mcc for classes, auroc for
+            labels, pearson for numbers.
+        patience: Stop after this many epochs without a better validation; None goes on to the end.
+        val_every: Epochs between validations.
+        checkpoint_every: Epochs between checkpoints.
+        keep: Newest checkpoints kept.
+        log_every: Steps between lines of the log.
+    """
+
+    epochs: float = 10.0
+    minutes: float | None = None
+    metric: str = "auto"
+    patience: float | None = None
+    val_every: float = 1.0
+    checkpoint_every: float = 1.0
+    keep: int = 2
+    log_every: int = 10
+
+    def __post_init__(self) -> None:
+        for key in ("epochs", "minutes", "patience", "val_every", "checkpoint_every"):
+            number(f"train.{key}", getattr(self, key), 0.0, open_low=True)
+        for key in ("keep", "log_every"):
+            number(f"train.{key}", getattr(self, key), 1)
+        known = dict.fromkeys(name for names in METRICS.values() for name in names)
+        choice("train.metric", self.metric, ("auto", *known))
+
+    def chosen(self, kind: str, best: str) -> str:
+        """The metric to choose by.
+
+        Args:
+            kind: What the targets are.
+            best: What ``auto`` is.
+
+        Raises:
+            InputError: The metric is one of other targets.
+        """
+        metric = best if self.metric == "auto" else self.metric
+        if metric not in METRICS[kind]:
+            there = ", ".join(METRICS[kind])
+            raise InputError(f"train.metric={metric}: is none of {kind} targets; there are: {there}")
+        return metric
+
+
+@dataclass
+class FinetuneConfig:
+    """Everything a fine-tuning was asked for.
+
+    Attributes:
+        seed: Seed of every random number; None draws one, which is printed and recorded.
+        start: Run or model folder to begin with, or ``scratch`` for random weights.
+        precision: Training precision; ``auto`` is bf16 where the processor computes it faster, else fp32.
+        baselines: Report what can be predicted without the model too.
+        bootstrap: Resamples of the test part behind every interval; 0 for no intervals.
+        data: Examples.
+        head: Pooling.
+        model: Size, if training begins from scratch; of a model that is there only the dropout may be changed.
+        optim: Optimiser.
+        train: Duration, choice and output.
+    """
+
+    seed: int | None = None
+    start: str = SCRATCH
+    precision: str = "auto"
+    baselines: bool = True
+    bootstrap: int = 1000
+    data: LabelledConfig = field(default_factory=LabelledConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: EpochsConfig = field(default_factory=EpochsConfig)
+
+    def __post_init__(self) -> None:
+        choice("precision", self.precision, PRECISIONS)
+        number("bootstrap", self.bootstrap, 0)
