@@ -40,6 +40,7 @@ class Store:
         lengths: Their lengths in bp, (contigs,) int64.
         offsets: Where each begins in ``bases``, (contigs,) int64.
         bases: Stored bytes of the whole genome, a read-only memory map (total bp,) uint8.
+        sizes: Length in bp of each contig by name.
     """
 
     def __init__(self, path: Path, index: dict[str, Any], bases: np.ndarray) -> None:
@@ -50,6 +51,7 @@ class Store:
         self.names: list[str] = [contig["name"] for contig in index["contigs"]]
         self.lengths = np.array([contig["length"] for contig in index["contigs"]], dtype=np.int64)
         self.offsets = np.cumsum(self.lengths) - self.lengths
+        self.sizes: Mapping[str, int] = dict(zip(self.names, self.lengths.tolist(), strict=True))
         self._number = {name: number for number, name in enumerate(self.names)}
 
     @classmethod
@@ -77,11 +79,6 @@ class Store:
         if verify and _checksum(path / BASES) != index["bases_crc32"]:
             raise InputError(f"{path}: {BASES} is damaged (checksum); preparing it again would work")
         return store
-
-    @property
-    def sizes(self) -> Mapping[str, int]:
-        """Length in bp of each contig by name."""
-        return dict(zip(self.names, self.lengths.tolist(), strict=True))
 
     @property
     def source_sha256(self) -> str:
