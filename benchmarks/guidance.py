@@ -11,6 +11,7 @@ its accuracy on the real test split is the row to read the others by. Intervals 
 import argparse
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,8 @@ def main() -> None:
     for label in ("0", "1"):
         for gamma in STRENGTHS:
             fasta = args.work / f"class{label}-{gamma}.fa"
-            walk = Walk() if gamma is None else Walk(label=label, guidance=gamma)
+            walk = Walk(rows_per_call=100)
+            walk = walk if gamma is None else replace(walk, label=label, guidance=gamma)
             if not fasta.exists():
                 sample(run, fasta, n=args.number, walk=walk, seed=7, quiet=True)
             hits = judge.predict(scale.transform(features(generated(fasta)))) == int(label)
