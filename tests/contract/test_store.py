@@ -107,11 +107,11 @@ def test_the_shipped_genomes_are_read_as_biopython_reads_them(name, bp, counts):
 
 def test_readme_of_the_data_folder_has_the_right_sums():
     text = (DATA / "README.md").read_text()
-    files = [p for p in DATA.iterdir() if p.name != "README.md"]
+    files = [p for p in DATA.rglob("*") if p.is_file() and p.name != "README.md"]
     assert sum(p.stat().st_size for p in files) < 3_500_000
     for path in files:
-        assert f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" in text
-        assert f"{path.stat().st_size:,}" in text
+        assert f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(DATA)}\n" in text
+        assert path.parent != DATA or f"{path.stat().st_size:,}" in text
 
 
 def test_the_cache_is_named_by_the_source(tmp_path, monkeypatch):
