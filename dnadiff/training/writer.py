@@ -21,6 +21,7 @@ from dnadiff.errors import InputError, ResourceError, printable
 
 STATE = "state.pt"
 FORMAT = 1
+_NETWORKS = ("denoiser", "predictor")  # a checkpoint holds the weights of one of them
 _PARTS = {
     "step": int, "ema": dict, "optimizer": dict, "seed": int, "running": dict, "seconds": float,
     "log_bytes": int,
@@ -89,7 +90,9 @@ def read_checkpoint(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder}: {STATE} cannot be read; tensors and plain values alone would work") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise InputError(f"{folder}: {STATE} is of another version; one of format {FORMAT} would work")
-    if not all(isinstance(state.get(key), kind) for key, kind in _PARTS.items()) or state["step"] != _step(folder):
+    networks = [state[name] for name in _NETWORKS if name in state]
+    whole = all(isinstance(state.get(key), kind) for key, kind in _PARTS.items())
+    if not whole or [type(network) for network in networks] != [dict] or state["step"] != _step(folder):
         raise InputError(f"{folder}: {STATE} lacks parts of a checkpoint of this step; the one that was written works")
     return state
 
