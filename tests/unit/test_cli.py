@@ -340,6 +340,9 @@ def test_config_ls_and_show_print_to_standard_output(capsys):
     out = capsys.readouterr().out
     assert [line.split()[0] for line in out.splitlines()] == [
         "model:",
+        "model=caduceus",
+        "model=caduceus_nano",
+        "model=caduceus_ph",
         "model=medium",
         "model=nano",
         "model=small",
