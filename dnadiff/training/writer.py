@@ -92,7 +92,8 @@ def read_checkpoint(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder}: {STATE} is of another version; one of format {FORMAT} would work")
     networks = [state[name] for name in _NETWORKS if name in state]
     whole = all(isinstance(state.get(key), kind) for key, kind in _PARTS.items())
-    if not whole or [type(network) for network in networks] != [dict] or state["step"] != _step(folder):
+    weights = len(networks) == 1 and isinstance(networks[0], dict)
+    if not (whole and weights) or state["step"] != _step(folder):
         raise InputError(f"{folder}: {STATE} lacks parts of a checkpoint of this step; the one that was written works")
     return state
 
