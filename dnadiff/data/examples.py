@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from dnadiff.data import alphabet
-from dnadiff.data.fasta import FastaReader, Header, Piece
+from dnadiff.data.fasta import FastaReader, Header, whole_records
 from dnadiff.data.stream import ByteSource, text_lines
 from dnadiff.data.table_reader import TableReader, separator_of
 from dnadiff.errors import InputError, did_you_mean
@@ -157,15 +157,7 @@ def _fasta(path: Path, keys: Sequence[str], digests: dict[str, str]) -> Iterator
 def _records(path: Path, digests: dict[str, str]) -> Iterator[tuple[Header, np.ndarray, str]]:
     """Header, codes and place of each record; one without bases is refused."""
     reader = FastaReader(path, pattern=True)
-    header, bases = None, bytearray()
-    for event in reader:
-        if isinstance(event, Piece):
-            bases += event.bases
-            continue
-        if header is not None:
-            yield header, _codes(bases), f"{reader.source.name}:{header.line}"
-        header, bases = event, bytearray()
-    if header is not None:
+    for header, bases in whole_records(reader):
         yield header, _codes(bases), f"{reader.source.name}:{header.line}"
     digests[str(path)] = reader.source.sha256
 

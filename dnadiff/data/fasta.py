@@ -75,7 +75,7 @@ def read_fasta(path: str | Path, *, drop_gaps: bool = False) -> Iterator[Record]
     Raises:
         InputError: The file cannot be read as FASTA.
     """
-    for header, bases in _whole(FastaReader(path, drop_gaps=drop_gaps)):
+    for header, bases in whole_records(FastaReader(path, drop_gaps=drop_gaps)):
         yield Record(header.name, header.description, alphabet.decode(np.frombuffer(bases, dtype=np.uint8)))
 
 
@@ -85,14 +85,18 @@ def read_codes(path: str | Path) -> Iterator[np.ndarray]:
     Raises:
         InputError: The file cannot be read as FASTA.
     """
-    for _, bases in _whole(FastaReader(path)):
+    for _, bases in whole_records(FastaReader(path)):
         codes = np.frombuffer(bases, dtype=np.uint8)
         codes &= alphabet.CODE_BITS  # in place: a chromosome is held once
         yield codes
 
 
-def _whole(reader: "FastaReader") -> Iterator[tuple[Header, bytearray]]:
-    """Each record that has bases, with all of them."""
+def whole_records(reader: "FastaReader") -> Iterator[tuple[Header, bytearray]]:
+    """The records of a reader, each with all its stored bytes.
+
+    Raises:
+        InputError: The file cannot be read as FASTA.
+    """
     header, bases = None, bytearray()
     for event in reader:
         if isinstance(event, Piece):
