@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from benchmarks import chaos
 from tests.reliability.mistakes import build
 
 
@@ -23,3 +24,10 @@ def world(first_world, tmp_path, monkeypatch):
     folder = shutil.copytree(first_world, tmp_path / "world")
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture
+def no_child_left():
+    """No process that a test started outlives it."""
+    yield
+    chaos.kill_all()

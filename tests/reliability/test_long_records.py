@@ -6,7 +6,6 @@ import signal
 
 import pytest
 
-from benchmarks import chaos
 from dnadiff.checkpoints.folder import save_model
 from dnadiff.cli import main
 from dnadiff.data.partial_fasta import PartialFasta, Text, progress
@@ -15,11 +14,7 @@ from dnadiff.errors import ResourceError
 from tests.reliability.test_shards import code_of, torn
 from tests.tiny import BLOCKS, SPEC, tiny_denoiser
 
-
-@pytest.fixture(autouse=True)
-def _no_child_outlives_its_test():
-    yield
-    chaos.kill_all()
+pytestmark = pytest.mark.usefixtures("no_child_left")
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,7 @@ from tests.runs import SETTINGS, log_of, write_genome
 FINE = SETTINGS | {"train.steps": 5, "train.checkpoint_every": 1, "train.keep": 9, "train.log_every": 99}
 
 
-@pytest.fixture(autouse=True)
-def _no_child_outlives_its_test():
-    yield
-    chaos.kill_all()
+pytestmark = pytest.mark.usefixtures("no_child_left")
 
 
 @pytest.fixture

@@ -21,10 +21,7 @@ from tests.runs import SETTINGS, log_of, run, weights_hash, write_genome
 CHANGES = {"model__dropout": 0.2, "optim__accumulate": 2, "optim__name": "muon", "train__steps": 8}
 
 
-@pytest.fixture(autouse=True)
-def _no_child_outlives_its_test():
-    yield
-    chaos.kill_all()
+pytestmark = pytest.mark.usefixtures("no_child_left")
 
 
 @pytest.fixture(scope="module", autouse=True)

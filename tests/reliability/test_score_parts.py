@@ -21,10 +21,7 @@ from tests.runs import SPEC, untrained
 HOW = ["--split", "train", "--windows", "50", "--samples", "2", "--batch-size", "8", "--seed", "3", "-q"]
 
 
-@pytest.fixture(autouse=True)
-def _no_child_outlives_its_test():
-    yield
-    chaos.kill_all()
+pytestmark = pytest.mark.usefixtures("no_child_left")
 
 
 @pytest.fixture(scope="module")

@@ -21,10 +21,7 @@ SHARDED = {"train.parallel": "fsdp"}
 CLIPPED = FINE | {"optim.clip": 0.05, "train.val_every": 2, "train.log_every": 3, "train.val_windows": 10}
 
 
-@pytest.fixture(autouse=True)
-def _no_child_outlives_its_test():
-    yield
-    chaos.kill_all()
+pytestmark = pytest.mark.usefixtures("no_child_left")
 
 
 @pytest.fixture

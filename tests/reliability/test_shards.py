@@ -23,10 +23,7 @@ from tests.tiny import SPEC, tiny_denoiser
 ONE, TWO = fasta_record("one", "ACGT", "seed=1"), fasta_record("two", "GG")
 
 
-@pytest.fixture(autouse=True)
-def _no_child_outlives_its_test():
-    yield
-    chaos.kill_all()
+pytestmark = pytest.mark.usefixtures("no_child_left")
 
 
 @pytest.fixture(scope="module")
