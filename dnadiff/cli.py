@@ -17,7 +17,7 @@ import warnings
 
 from dnadiff import __version__
 from dnadiff.errors import DnadiffError, InputError, ResourceError, did_you_mean, printable
-from dnadiff.verbs import VERBS, parser_of
+from dnadiff.verbs import VERBS, name_in, parser_of
 
 LONGEST = 2000  # characters of an error message
 
@@ -77,10 +77,10 @@ def _run(words: list[str]) -> None:
     if words[0] == "--version":
         print(f"dna-diff {__version__}")
         return
-    name = words[0]
+    name = name_in(words)
     if name not in VERBS:
         raise InputError(f"{name}: no such verb; {did_you_mean(name, VERBS)}")
-    args = parser_of(name).parse(words[1:])
+    args = parser_of(name).parse(words[len(name.split()) :])
     with warnings.catch_warnings():
         _set_up(args)
         VERBS[name].run(args, ["dna-diff", *words])

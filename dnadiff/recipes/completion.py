@@ -28,6 +28,11 @@ class Words:
     first: tuple[str, ...]
     settings: tuple[str, ...]
 
+    def joined(self, other: "Words") -> "Words":
+        """What can stand behind the first word that two verbs share."""
+        summary, settings = f"{self.summary}; {other.summary}", dict.fromkeys((*self.settings, *other.settings))
+        return Words(summary, {**self.flags, **other.flags}, (*self.first, *other.first), tuple(settings))
+
 
 def script(shell: str, verbs: Mapping[str, Words]) -> str:
     """The script of a shell.

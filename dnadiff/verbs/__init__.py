@@ -5,7 +5,7 @@ they can be without opening a file.
 """
 
 from dnadiff.verbs import (
-    bench,
+    bench_audit,
     cite,
     compare,
     completion,
@@ -31,14 +31,24 @@ VERBS: dict[str, Verb] = {
     "compare": compare.VERB,
     "finetune": finetune.VERB,
     "predict": predict.VERB,
-    "bench": bench.VERB,
+    "bench audit": bench_audit.VERB,
     "convert": convert.VERB,
     "config": config.VERB,
     "doctor": doctor.VERB,
     "cite": cite.VERB,
     "completion": completion.VERB,
 }
-"""Every verb by name, in the order of the help."""
+"""Every verb by name, in the order of the help; some names are two words, which share the first."""
+
+
+def name_in(words: list[str]) -> str:
+    """The name of the verb that a command begins with: its first word, or two where the first alone is none.
+
+    Args:
+        words: Behind the command's own name, at least one; they need not begin with a verb.
+    """
+    pair = any(name.startswith(f"{words[0]} ") for name in VERBS)
+    return " ".join(words[:2]) if pair else words[0]
 
 
 def parser_of(verb: str) -> Parser:

@@ -30,7 +30,9 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
         first = _values(places[0]) if places else None
         takes = any("key=value" in str(action.metavar) for action in places)
         known = settings("finetune" if name == "finetune" else "config") if takes else []
-        table[name] = Words(verb.summary, flags, first or (), tuple(known))
+        word, _, second = name.partition(" ")
+        found = Words(verb.summary, flags, (second,) if second else first or (), tuple(known))
+        table[word] = table[word].joined(found) if word in table else found
     print(script(args.shell, table), end="")
 
 

@@ -326,7 +326,9 @@ def test_threads_reach_torch(called, monkeypatch):
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], *([verb, "--help"] for verb in VERBS)], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], *([*verb.split(), "--help"] for verb in VERBS)], ids=" ".join
+)
 def test_help_imports_nothing_heavy(words):
     code = f"import sys; from dnadiff.cli import main; main({words}); print('loaded:', *{HEAVY} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

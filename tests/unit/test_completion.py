@@ -65,10 +65,16 @@ def test_bash_completes(completed, line, offered):
 
 
 def test_bash_offers_every_verb_and_every_flag(completed):
-    assert completed("dna-diff ") == [*VERBS, "--help", "--version"]
-    for verb in VERBS:
-        flags = {flag for action in parser_of(verb).actions() for flag in action.option_strings}
-        assert set(completed(f"dna-diff {verb} -")) == flags
+    words = list(dict.fromkeys(verb.split()[0] for verb in VERBS))
+    assert completed("dna-diff ") == [*words, "--help", "--version"]
+    for word in words:
+        parsers = [parser_of(verb) for verb in VERBS if verb.split()[0] == word]
+        flags = {flag for parser in parsers for action in parser.actions() for flag in action.option_strings}
+        assert set(completed(f"dna-diff {word} -")) == flags
+
+
+def test_bash_offers_second_words(completed):
+    assert completed("dna-diff bench ") == [verb.split()[1] for verb in VERBS if verb.startswith("bench ")]
 
 
 def test_bash_leaves_file_names_to_the_shell(completed, printed):
@@ -104,7 +110,8 @@ def test_fish_gets_the_same_words(printed):
     lines = printed("fish").splitlines()
     assert all(line.startswith("complete -c dna-diff ") and line.count("'") % 2 == 0 for line in lines)
     for verb, parts in VERBS.items():
-        assert f"complete -c dna-diff -f -n __fish_use_subcommand -a {verb} -d '{parts.summary}'" in lines
+        if " " not in verb:
+            assert f"complete -c dna-diff -f -n __fish_use_subcommand -a {verb} -d '{parts.summary}'" in lines
     sample = "complete -c dna-diff -n '__fish_seen_subcommand_from sample'"
     assert f"{sample} -l sampler -x -a 'first_hitting ancestral remdm posterior analytic autoregressive'" in lines
     assert f"{sample} -l seed -r" in lines and f"{sample} -s q" in lines

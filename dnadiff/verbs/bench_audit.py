@@ -1,16 +1,12 @@
-"""``dna-diff bench``: its flags and the recipe they reach."""
+"""``dna-diff bench audit``: its flags and the recipe they reach."""
 
 import argparse
 
-from dnadiff.verbs.flags import one_of
 from dnadiff.verbs.parser import Verb
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's arguments to a parser."""
-    parser.add_argument(
-        "action", type=one_of("audit"), metavar="audit", help="score rules that need no model, and find leaks"
-    )
     parser.add_argument(
         "data", nargs="+", metavar="DATA", help="folders of coordinates: train/CLASS.csv.gz, test/CLASS.csv.gz"
     )
@@ -25,4 +21,4 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
     audit(args.data, args.out, clean=args.clean, quiet=args.quiet, argv=argv)
 
 
-VERB = Verb("look at labelled data sets before models do", arguments, run)
+VERB = Verb("score rules that need no model on labelled data, and find leaks", arguments, run)
