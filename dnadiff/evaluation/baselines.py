@@ -5,6 +5,8 @@ r"""What can be predicted without a neural network: the rows that a model's figu
 ``k-mers``    logistic (of numbers: ridge) regression on the frequencies of the 1- to 4-mers and, where all sequences
               are equally long, on the base at each position. Features are scaled to unit spread; of three strengths of
               regularisation the one that does best on the validation part is taken.
+``length``    a decision tree that knows nothing but how long a sequence is. Where it does well, the classes were cut to
+              different lengths, and a model may have learnt no more than that.
 """
 
 import warnings
@@ -13,6 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeRegressor
 
 from dnadiff.data import alphabet
 from dnadiff.data.labelled import Labelled
@@ -20,6 +23,8 @@ from dnadiff.data.parts import Part
 from dnadiff.evaluation.metrics import better, measured
 
 LONGEST_WORD = 4
+LEAST_IN_LEAF = 20
+"""Training examples that a length, or a range of them, must have to say something."""
 STRENGTHS = (1e-3, 1e-2, 1e-1)
 """Inverse strengths of the regularisation that are tried; the middle one is taken if there is nothing to choose by."""
 
@@ -32,6 +37,31 @@ def majority(data: Labelled, n: int) -> np.ndarray:
     else:
         row = targets.mean(0, dtype=np.float64)
     return np.tile(row, (n, 1))
+
+
+def differ_in_length(data: Labelled) -> bool:
+    """Whether the training sequences do."""
+    return len({len(codes) for codes in data.train.codes}) > 1
+
+
+def lengths(data: Labelled, part: Part) -> np.ndarray:
+    """What a decision tree on the length alone says of a part, (n, T).
+
+    Least squares on the classes as zeros and ones splits as Gini's impurity does, so one tree serves every kind.
+
+    Args:
+        data: The tree is fitted to its training part.
+        part: What to predict.
+    """
+    targets = data.train.targets
+    known = np.eye(len(data.meaning.names))[targets] if data.meaning.kind == "class" else targets
+    tree = DecisionTreeRegressor(min_samples_leaf=min(LEAST_IN_LEAF, len(known)), random_state=0)
+    tree.fit(_lengths(data.train), known)
+    return tree.predict(_lengths(part)).reshape(len(part), -1)
+
+
+def _lengths(part: Part) -> np.ndarray:
+    return np.array([[len(codes)] for codes in part.codes])
 
 
 def words(data: Labelled, part: Part, metric: str) -> np.ndarray:
