@@ -6,6 +6,7 @@ they can be without opening a file.
 
 from dnadiff.verbs import (
     bench_audit,
+    bench_run,
     cite,
     compare,
     completion,
@@ -32,6 +33,7 @@ VERBS: dict[str, Verb] = {
     "finetune": finetune.VERB,
     "predict": predict.VERB,
     "bench audit": bench_audit.VERB,
+    "bench run": bench_run.VERB,
     "convert": convert.VERB,
     "config": config.VERB,
     "doctor": doctor.VERB,

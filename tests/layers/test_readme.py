@@ -1,6 +1,6 @@
 """Every `dna-diff` line and every Python block of the README runs, in order, in one folder.
 
-The lines are run as they stand, beside a checkpoint of another implementation. Five verbs only do
+The lines are run as they stand, beside a checkpoint of another implementation. Six verbs only do
 less of the same: what is appended here leaves out the training of doctor, ends training and fine-tuning after a few
 steps, scores a few windows and draws a few sequences.
 """
@@ -23,6 +23,7 @@ LESS = {
     "evaluate": "--windows 32",
     "sample": "-n 2",
     "finetune": "train.epochs=0.03 bootstrap=9 baselines=false",
+    "bench run": "train.epochs=0.03 bootstrap=0 baselines=false --seeds 1",
 }
 BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
 STEPS = [
@@ -35,7 +36,7 @@ STEPS = [
 def shortened(line):
     """The line with what its verb is told to do less of, before any pipe and in place of what it says of that."""
     command, pipe, rest = line.partition(" | ")
-    less = LESS.get(command.split()[1], "")
+    less = LESS.get(name_in(command.split()[1:]), "")
     for word in less.split():
         command = re.sub(rf" {word.partition('=')[0]}=\S+", "", command)
     return f"{command} {less}{pipe}{rest}"
