@@ -114,7 +114,7 @@ def main() -> None:
         folder.mkdir(exist_ok=True, parents=True)
         for name in args.only:
             measured(name, args.steps, seed, folder)
-            rows = [row for each in folders.values() for row in table(each) if row["name"] in args.only]
+            rows = [row for each in folders.values() for row in table(each)]
             args.out.write_text(json.dumps({"rows": rows, "over_seeds": over_seeds(rows)}, indent=1) + "\n")
     for row in rows:
         print(
