@@ -100,10 +100,14 @@ def bench_run(
     home.mkdir(parents=True, exist_ok=True)
     run_folder.put(home / RECORD, record)
     for job in jobs:
-        run_protocol(
-            about["protocol"], wanted.model, job.path, home / job.name, job.settings, seeds=seeds, folds=wanted.folds,
-            tell=lambda line, job=job: say(_line(job, line)),
-        )  # fmt: skip
+        try:
+            run_protocol(
+                about["protocol"], wanted.model, job.path, home / job.name, job.settings, seeds=seeds,
+                folds=wanted.folds, tell=lambda line, job=job: say(_line(job, line)),
+            )  # fmt: skip
+        except SystemExit:
+            say(f"stopped      in {job.name}; the same command goes on")
+            raise
         _write_tables(folder, record, argv)
     if not quiet:
         print((folder / TABLES[0]).read_text(encoding="utf-8"), end="")

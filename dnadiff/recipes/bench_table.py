@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dnadiff.evaluation.published import published
-from dnadiff.evaluation.suites import OWN, SUITES
+from dnadiff.evaluation.suites import OWN, SUITES, Task
 from dnadiff.recipes.bench_tasks import records
 from dnadiff.recipes.protocols import LINES, read_lines, summary
 
@@ -186,7 +186,7 @@ def _published(suite: str, rows: Sequence[Row], cuts: set[str]) -> list[Column]:
     return columns
 
 
-def _data_mark(task: Any, row: Row) -> str:  # noqa: ANN401 (a Task)
+def _data_mark(task: Task, row: Row) -> str:
     """Whether the data are those of the papers, by their numbers of examples."""
     test = sum(n for name, n in row.sizes.items() if name.startswith("test"))
     known = {task.train: sum(row.sizes.values()) - test, task.test: test}

@@ -88,6 +88,7 @@ def jobs_of(
         flag = _DECIDED.get(word.partition("=")[0])
         if flag is not None:
             raise InputError(f"{word}: contradicts {flag}, which decides it for every run; leave it out")
+    compose_finetune(list(overrides))  # a mistake in them is no task's
     tasks = list(dict.fromkeys(suite.task(word) for word in words)) if words else suite.tasks
     own = own_places(data) if suite.name == OWN else {}
     places = {task: own[task.name] if own else place_of(task, data) for task in tasks}
@@ -128,8 +129,8 @@ def _job(task: Task, place: Path, overrides: Sequence[str]) -> Job:
 
 
 def _digest(data: Labelled, place: Path) -> str:
-    """One hash of all files under the names that they have beside each other."""
-    files = sorted((os.path.relpath(path, place.parent), digest) for path, digest in data.digests.items())
+    """One hash of all files under the names that they have in the data set."""
+    files = sorted((os.path.relpath(path, place), digest) for path, digest in data.digests.items())
     return hashlib.sha256("\n".join("\t".join(file) for file in files).encode()).hexdigest()
 
 

@@ -124,6 +124,17 @@ def test_a_killed_benchmark_goes_on(home, tmp_path, begun):
     assert [line["figure"] for line in model] == [line["figure"] for line in whole]
 
 
+def test_a_signal_ends_it_with_a_line_that_says_how_to_go_on(home, tmp_path, monkeypatch, capsys):
+    def finetune(config, out, **options):
+        raise SystemExit(143)
+
+    monkeypatch.setattr(protocols, "finetune", finetune)
+    with pytest.raises(SystemExit, match="143"):
+        bench(home / "data", tmp_path / "out", "--tasks", "second")
+    assert capsys.readouterr().err.splitlines()[-1] == "stopped      in second; the same command goes on"
+    assert not (tmp_path / "out" / "table.md").exists()
+
+
 def test_what_differs_from_what_was_begun_is_refused(home, tmp_path, capsys):
     data, out = home / "data", home / "out"
 
