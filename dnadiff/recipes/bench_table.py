@@ -16,7 +16,7 @@ from typing import Any
 from dnadiff.evaluation.published import published
 from dnadiff.evaluation.suites import OWN, SUITES, Task
 from dnadiff.recipes.bench_tasks import records
-from dnadiff.recipes.protocols import LINES, read_lines, summary
+from dnadiff.recipes.protocols import LINES, read_lines, seed_of, summary
 
 MARKS = {
     "p": "cut by another protocol than that of the models here",
@@ -150,8 +150,8 @@ def _models(record: Mapping[str, Any], rows: Sequence[Row], lines: Mapping[tuple
             cells[row.name] = _cell(figures, seconds=_mean(some, "seconds"), worked=_mean(some, "processor_seconds"))
     if not cells:
         return []
-    sizes = sorted({line["parameters"] for line in seen})
-    parameters = " to ".join(f"{n:,}" for n in dict.fromkeys((sizes[0], sizes[-1])))
+    sizes = sorted({line["parameters"] for line in seen if line.get("parameters")})
+    parameters = " to ".join(f"{n:,}" for n in dict.fromkeys((*sizes[:1], *sizes[-1:])))
     return [Column("model", record["name"], parameters, _protocol(record, seen), "", cells)]
 
 
@@ -211,14 +211,14 @@ def _cell(figures: Mapping[str, float], seconds: float | None = None, worked: fl
 
 
 def _mean(lines: Sequence[Mapping[str, Any]], key: str) -> float | None:
-    """The mean over the lines; None if one of them does not know it."""
-    values = [line[key] for line in lines]
+    """The mean over the lines; None if one of them, perhaps of an earlier version, does not know it."""
+    values = [line.get(key) for line in lines]
     return None if not values or None in values else sum(values) / len(values)
 
 
 def _protocol(record: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> str:
     """How the figures of a model came about, in words."""
-    seeds = _span(sorted({line["seed"] for line in lines}))
+    seeds = _span(sorted({seed_of(line["name"]) for line in lines}))
     if record["protocol"] == "leave_one_out":
         return f"each example tested by a model of all others, {seeds}"
     if record["protocol"] == "folds":

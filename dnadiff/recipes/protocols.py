@@ -12,6 +12,7 @@ that was killed goes on where it stopped.
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -35,26 +36,24 @@ _KEPT = ("step", "metric", "parameters", "seconds", "processor_seconds", "shared
 
 @dataclass(frozen=True)
 class Run:
-    """One of the fine-tunings: its name, its seed, and the settings that tell it from the others."""
+    """One of the fine-tunings: its name, and the settings that tell it from the others."""
 
     name: str
-    seed: int
     settings: tuple[str, ...]
 
 
 def _fixed(data: str, overrides: Sequence[str], seeds: Sequence[int], folds: int) -> Iterator[Run]:
-    yield from (Run(f"seed-{seed}", seed, (f"seed={seed}",)) for seed in seeds)
+    yield from (Run(f"seed-{seed}", (f"seed={seed}",)) for seed in seeds)
 
 
 def _redrawn(data: str, overrides: Sequence[str], seeds: Sequence[int], folds: int) -> Iterator[Run]:
-    yield from (Run(f"redrawn-{seed}", seed, (f"seed={seed}", "data.redraw=true")) for seed in seeds)
+    yield from (Run(f"redrawn-{seed}", (f"seed={seed}", "data.redraw=true")) for seed in seeds)
 
 
 def _folds(data: str, overrides: Sequence[str], seeds: Sequence[int], folds: int) -> Iterator[Run]:
     for seed in seeds:
         for number in range(1, folds + 1):
-            name = f"seed-{seed}-fold-{number}-of-{folds}"
-            yield Run(name, seed, (f"seed={seed}", f"data.fold={number}/{folds}"))
+            yield Run(f"seed-{seed}-fold-{number}-of-{folds}", (f"seed={seed}", f"data.fold={number}/{folds}"))
 
 
 def _leave_one_out(data: str, overrides: Sequence[str], seeds: Sequence[int], folds: int) -> Iterator[Run]:
@@ -104,8 +103,7 @@ def run_protocol(
         if run.name not in lines:
             settings = [*overrides, *run.settings, f"start={start}", f"data.path={data}"]
             report = _finished(folder / run.name, settings)
-            about = {"name": run.name, "seed": run.seed, "protocol": protocol, "start": start, "data": data}
-            lines[run.name] = about | report
+            lines[run.name] = {"name": run.name, "protocol": protocol, "start": start, "data": data, **report}
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(lines[run.name]) + "\n")
             tell(lines[run.name])
@@ -131,6 +129,11 @@ def planned(
     if protocol not in PROTOCOLS:
         raise InputError(f"protocol {protocol}: {did_you_mean(protocol, PROTOCOLS)}")
     return list(PROTOCOLS[protocol](data, overrides, seeds, folds))
+
+
+def seed_of(name: str) -> int:
+    """The seed of a run of ``planned``, which its name holds."""
+    return int(re.sub(r"^[a-z]+-(-?\d+).*$", r"\1", name))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -196,7 +199,7 @@ def _finished(folder: Path, settings: list[str]) -> dict[str, Any]:
     report = json.loads((folder / REPORT).read_text())
     rows = [{key: value for key, value in row.items() if not key.endswith(("_low", "_high"))} for row in report["rows"]]
     metrics = [key for key in rows[0] if key not in ("name", "part", "n")]
-    return {**{key: report[key] for key in _KEPT}, "metrics": metrics, "rows": rows}
+    return {**{key: report.get(key) for key in _KEPT}, "metrics": metrics, "rows": rows}
 
 
 def _clear(folder: Path) -> None:

@@ -179,7 +179,7 @@ def record(folder, name, tasks, suite="gue", protocol="fixed"):
     for task, values in tasks.items():
         (folder / name / task).mkdir(parents=True)
         lines = [
-            {"name": f"seed-{i}", "seed": i, "parameters": 1000, "seconds": 60.0 * i, "processor_seconds": None,
+            {"name": f"seed-{i}", "parameters": 1000, "seconds": 60.0 * i, "processor_seconds": None,
              "metrics": ["mcc"], "rows": [{"name": "fine-tuned", "part": "valid", "mcc": 0.9},
                                           {"name": "fine-tuned", "part": "test", "mcc": value},
                                           {"name": "majority", "part": "test", "mcc": 0.0}]}
@@ -219,6 +219,24 @@ def test_unknown_sizes_are_marked_and_a_model_without_figures_has_no_column(tmp_
     ]  # fmt: skip
     assert table.columns[2].cells["tf/1"].marks == "u"
     assert "[u]: perhaps other data" in markdown(table) and "[d]" not in markdown(table)
+
+
+def test_lines_of_an_earlier_version_have_figures_and_no_costs(tmp_path):
+    record(tmp_path, "one", {"tf/0": [0.5, 0.25]})
+    path = tmp_path / "one" / "tf/0" / "runs.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        del line["parameters"], line["seconds"], line["processor_seconds"]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    column = table_of(tmp_path).columns[0]
+    assert (column.parameters, column.cells["tf/0"].mean, column.cells["tf/0"].seconds) == ("", 0.375, None)
+    assert column.protocol == "parts as given, seeds 1 to 2, best validation, test once"
+
+
+def test_a_seed_is_read_from_the_name_of_a_run():
+    for protocol, seed in (("fixed", 3), ("redrawn", 12), ("folds", 4), ("fixed", -5)):
+        names = [run.name for run in protocols.planned(protocol, "x", seeds=[seed], folds=2)]
+        assert {protocols.seed_of(name) for name in names} == {seed}
 
 
 class Page(html.parser.HTMLParser):
