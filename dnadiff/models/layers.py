@@ -46,7 +46,7 @@ def blocks_to_run(layer: int | None, n_blocks: int) -> int | None:
     if layer is None or layer == n_blocks:
         return None
     if not 0 <= layer < n_blocks:
-        raise InputError(f"layer={layer}: the network has {n_blocks} blocks; 0 to {n_blocks} would work")
+        raise InputError(f"layer={layer}: the last one of the network is {n_blocks}; 0 to {n_blocks} would work")
     return layer
 
 

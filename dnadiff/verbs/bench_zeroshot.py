@@ -10,7 +10,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's arguments to a parser."""
     parser.add_argument("model", metavar="MODEL", help="run or model folder")
     parser.add_argument(
-        "data", nargs="?", metavar="DATA", help="FASTA, table of sequences or store (default: the run's test split)"
+        "data",
+        nargs="?",
+        metavar="DATA",
+        help="FASTA, table of sequences or store (default: the test split of the run)",
     )
     parser.add_argument("-o", "--out", metavar="FILE", help="report.json or .tsv; - writes TSV to standard output")
     parser.add_argument("-n", "--n", type=whole(1), default=1000, metavar="N", help="pairs at most (default: 1000)")

@@ -37,4 +37,4 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
     embed(args.model, args.data, args.out, how, batch_size=args.batch_size, argv=argv)
 
 
-VERB = Verb("a vector for each sequence, from a model's hidden states", arguments, run)
+VERB = Verb("a vector for each sequence, from the hidden states of a model", arguments, run)
