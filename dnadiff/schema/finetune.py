@@ -24,6 +24,7 @@ class LabelledConfig:
         path: A table, a FASTA file, or a folder in one of the layouts of labelled data.
         label: Columns of the tables, or words before ``=`` in the descriptions, that hold the labels.
         kind: ``class``, ``multilabel`` or ``regression``; ``auto`` is what the labels look like.
+        genome: FASTA files or stores with the bases, where ``path`` holds coordinates; no contig in two of them.
         valid_fraction: Share of the training part to validate on, if the data name no such part; 0 for none.
         test_fraction: Share of the training part to test on, if the data name no such part; 0 for none.
         redraw: Draw the validation part anew by the seed, out of what the data name training and validation part.
@@ -39,6 +40,7 @@ class LabelledConfig:
     path: str | None = None
     label: list[str] = field(default_factory=lambda: ["label"])
     kind: str = "auto"
+    genome: list[str] = field(default_factory=list)
     valid_fraction: float = 0.1
     test_fraction: float = 0.1
     redraw: bool = False
