@@ -48,6 +48,20 @@ class Meaning:
         rows = [self._labels(example) if self.kind == "multilabel" else self._numbers(example) for example in examples]
         return np.array(rows, dtype=np.float32).reshape(len(rows), len(self.names))
 
+    def texts(self, target: np.ndarray) -> list[str]:
+        """The texts that a target was made of, one a key.
+
+        Args:
+            target: A row of what ``targets`` gives.
+        """
+        if self.kind == "class":
+            return [self.names[int(target)]]
+        if self.kind == "regression":
+            return [str(number) for number in target]
+        if len(self.keys) > 1:
+            return [str(int(there)) for there in target]
+        return [";".join(name for name, there in zip(self.names, target, strict=True) if there)]
+
     def _known(self, example: Example, name: str) -> str:
         if not name:
             raise InputError(f"{example.place}: has no {self.keys[0]}; {did_you_mean('', self.names)}")
