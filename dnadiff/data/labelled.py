@@ -64,7 +64,7 @@ def read_labelled(
     Args:
         path: Where it is.
         keys: Columns, or words of descriptions, that hold the labels.
-        kind: ``class``, ``multilabel``, ``regression`` or ``auto``.
+        kind: ``class``, ``multilabel``, ``regression``, ``tokens`` or ``auto``.
         genome: FASTA files or stores that hold the bases of a data set of coordinates, see ``located``; none if the
             data set holds its sequences.
         valid_fraction: Share of the training part to validate on if the data name no such part; 0 for none.

@@ -21,7 +21,7 @@ class Part:
     Attributes:
         names: Of the sequences, (n,).
         codes: Their bases, A 0, C 1, G 2, T 3, N 4, a uint8 array each, of any lengths.
-        targets: As ``Meaning.targets`` gives them, n rows.
+        targets: As ``Meaning.targets`` gives them, n rows; of labels a base, n arrays.
         drawn: Whether the data did not name this part.
     """
 
@@ -32,6 +32,11 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    @property
+    def per_base(self) -> bool:
+        """Whether the targets are labels of bases."""
+        return self.targets.dtype == object
 
     @property
     def longest(self) -> int:
@@ -139,4 +144,4 @@ def _keys(part: Part) -> np.ndarray:
 
 def _classes(part: Part) -> np.ndarray:
     """The class of each example; 0 where there are none."""
-    return part.targets if part.targets.ndim == 1 else np.zeros(len(part), dtype=np.int64)
+    return part.targets if part.targets.dtype == np.int64 else np.zeros(len(part), dtype=np.int64)

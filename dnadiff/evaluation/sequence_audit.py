@@ -10,6 +10,8 @@ A rule is learned on the training part and scored on the test part:
     look-up       the target of the training sequence that holds most of the words of a test sequence, see ``near``;
                   where none holds four fifths, the majority
 
+Labels of bases have the first and the fourth only.
+
 The figure is the accuracy; of numbers, R2. Coordinates without bases are audited by ``audit``.
 """
 
@@ -20,14 +22,14 @@ import numpy as np
 
 from dnadiff.data.labelled import Labelled
 from dnadiff.data.parts import Part, at_most, different, joined
-from dnadiff.evaluation import baselines
+from dnadiff.evaluation import base_baselines, baselines
 from dnadiff.evaluation.metrics import measured
 from dnadiff.evaluation.near import Leaks, leaks
 
 MOST_FITTED = 20_000
 """Training sequences that a rule is fitted to; of more, as many are drawn."""
 
-FIGURE = {"class": "accuracy", "multilabel": "accuracy", "regression": "r2"}
+FIGURE = {"class": "accuracy", "multilabel": "accuracy", "regression": "r2", "tokens": "accuracy"}
 """The figure of the rules by the kind of the targets."""
 
 
@@ -85,16 +87,22 @@ def _known(data: Labelled) -> Part:
 
 
 def _rules(data: Labelled, known: Part, test: Part, found: Leaks) -> dict[str, float | None]:
-    metric = FIGURE[data.meaning.kind]
+    kind, metric = data.meaning.kind, FIGURE[data.meaning.kind]
     fitted = replace(data, train=at_most(data.train, MOST_FITTED, "audit"))
-    guesses = {
-        "majority": baselines.majority(data, len(test)),
-        "length": baselines.length(fitted, test),
-        "composition": baselines.composition(fitted, test, metric),
-        "words": baselines.words(fitted, test, metric),
-        "look_up": _looked_up(data, known, found),
-    }
-    return {name: measured(data.meaning.kind, guess, test.targets)[metric] for name, guess in guesses.items()}
+    if kind == "tokens":
+        guesses = {
+            "majority": base_baselines.majority(data, test),
+            "words": base_baselines.neighbours(fitted, test),
+        }
+    else:
+        guesses = {
+            "majority": baselines.majority(data, len(test)),
+            "length": baselines.length(fitted, test),
+            "composition": baselines.composition(fitted, test, metric),
+            "words": baselines.words(fitted, test, metric),
+            "look_up": _looked_up(data, known, found),
+        }
+    return {name: measured(kind, guess, test.targets)[metric] for name, guess in guesses.items()}
 
 
 def _looked_up(data: Labelled, known: Part, found: Leaks) -> np.ndarray:

@@ -5,7 +5,7 @@ import argparse
 from dnadiff.verbs.flags import one_of
 from dnadiff.verbs.parser import Verb
 
-_KINDS = ("auto", "class", "multilabel", "regression")
+_KINDS = ("auto", "class", "multilabel", "regression", "tokens")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
