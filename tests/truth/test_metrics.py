@@ -12,7 +12,7 @@ from dnadiff.data import alphabet
 from dnadiff.data.labelled import Labelled
 from dnadiff.data.parts import Part
 from dnadiff.data.targets import Meaning
-from dnadiff.evaluation.baselines import differ_in_length, features, lengths, majority, words
+from dnadiff.evaluation.baselines import differ_in_length, features, length, majority, words
 from dnadiff.evaluation.metrics import METRICS, better, intervals, measured
 from dnadiff.random import key64
 
@@ -192,7 +192,7 @@ def test_the_length_alone_says_what_scikit_learns_tree_does(kind):
     data = replace(data, train=parts[0], test=parts[1])
     assert differ_in_length(data)
     x, queries = ([[len(codes)] for codes in part.codes] for part in parts)
-    found, targets = lengths(data, data.test), data.train.targets
+    found, targets = length(data, data.test), data.train.targets
     settings = {"min_samples_leaf": 20, "random_state": 0}
     if kind == "regression":
         wanted = DecisionTreeRegressor(**settings).fit(x, targets[:, 0]).predict(queries)[:, None]
