@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from dnadiff.errors import InputError
 from dnadiff.models.attention import Full, Pattern
 from dnadiff.models.cache import KVCache
-from dnadiff.models.layers import SigmaEmbedding, condition, modulate, pick, pick_condition, zero_linear
+from dnadiff.models.layers import SigmaEmbedding, condition, embedded, modulate, pick, pick_condition, zero_linear
 from dnadiff.models.scan import SCANS
 
 EXPAND, STATE, WIDTH = 2, 16, 4  # of every published network: E / D, S, and the convolution
@@ -208,7 +208,7 @@ class Caduceus(nn.Module):
     def _run(self, tokens: Tensor, c: Tensor | None, pattern: Pattern, valid: Tensor | None) -> Tensor:
         if pattern != Full():
             raise InputError(f"a network that reads from both ends sees all positions; it cannot honour {pattern}")
-        x = self.embeddings["word_embeddings"](tokens)
+        x = embedded(tokens, self.embeddings["word_embeddings"].weight)
         there = None if valid is None else valid[..., None].to(x.dtype)
         for layer in self.layers:
             x = layer(x, c, there, self.scan)
