@@ -6,6 +6,7 @@ rows, so one path serves tokens and the gradient. What is neither base nor mask 
 a classifier of sequences knows nothing of them.
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,11 +30,11 @@ def class_guide(model: FineTuned, label: str, *, lead: int = 0) -> Classifier:
         lead: Tokens before the bases of a sampler's row, such as [BOS].
 
     Raises:
-        InputError: It predicts numbers, was trained on whole sequences only, or has no such label; when asked, the rows
-            have more bases than it reads.
+        InputError: It predicts neither classes nor labels of sequences, was trained on whole sequences only, or has no
+            such label; when asked, the rows have more bases than it reads.
     """
     if model.kind not in _CLASSES:
-        raise InputError(f"found a predictor of numbers; one of classes or labels (data.kind={_CLASSES[0]}) would work")
+        raise InputError(f"found a predictor of kind {model.kind}; one of {' or '.join(_CLASSES)} would work")
     if label not in model.names:
         raise InputError(f"label {label}: {did_you_mean(label, model.names)}")
     if not model.masked:
@@ -55,7 +56,7 @@ class _ClassGuide:
         device = next(model.predictor.parameters()).device
         self.model, self.label, self.lead = model, label, lead
         self.shown = F.one_hot(shown, width).float().to(device)  # (12, V of the predictor)
-        others = tokenizer.complement(torch.arange(tokenizer.vocab_size).numpy())
+        others = tokenizer.complement(np.arange(tokenizer.vocab_size))
         self.complement = torch.tensor([*others.tolist(), *range(tokenizer.vocab_size, width)], device=device)
         self.specials = F.one_hot(torch.tensor([tokenizer.bos_id, tokenizer.pad_id]), width).float().to(device)
 

@@ -58,7 +58,7 @@ def test_what_cannot_guide_is_refused():
         names=("a", "b"), kind="regression", readout={"name": "regression", "mean": [0, 0], "deviation": [1, 1]}
     )
     for model, label, told in (
-        (numbers, "a", "found a predictor of numbers; one of classes or labels"),
+        (numbers, "a", "found a predictor of kind regression; one of class or multilabel would work"),
         (tuned(masked=False), "yes", "finetune with data.masked=true would work"),
         (tuned(), "yess", "label yess: did you mean yes"),
     ):
