@@ -36,11 +36,6 @@ class Frame:
         """Bases that fit into a row."""
         return self.length - self.bos
 
-    def read(self, codes: np.ndarray) -> np.ndarray:
-        """What is read of a sequence: its middle, if it is too long."""
-        first = max(0, len(codes) - self.bases) // 2
-        return codes[first : first + self.bases]
-
     def rows(self, sequences: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """A batch of sequences.
 
@@ -55,7 +50,8 @@ class Frame:
         tokens = np.full(shape, tokenizer.pad_id, dtype=np.int64)
         valid, given = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
         for row, codes in enumerate(sequences):
-            codes = self.read(codes)
+            first = max(0, len(codes) - self.bases) // 2
+            codes = codes[first : first + self.bases]
             real = np.full(len(codes), True) if self.n_token else codes != alphabet.N
             place = slice(self.bos, self.bos + len(codes))
             tokens[row, place] = np.where(real, tokenizer.from_codes[codes], tokenizer.pad_id)
@@ -100,7 +96,7 @@ class ExampleDataset:
         codes = [self.part.codes[example] for example in examples.tolist()]
         strands = [alphabet.reverse_complement(x) if other else x for x, other in zip(codes, minus, strict=True)]
         if self.masked:
-            strands = hidden([self.frame.read(x) for x in strands], item_ids, self.seed)
+            strands = hidden(strands, item_ids, self.seed)
         return self.frame.rows(strands) | {"targets": self.part.targets[examples], "item_ids": item_ids}
 
     def _examples(self, item_ids: np.ndarray) -> np.ndarray:

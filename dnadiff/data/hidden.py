@@ -2,7 +2,8 @@
 
 The reverse process shows a sequence of n bases with n, n - 1, ..., 0 of them masked, each number once, and which ones
 is chance. So a number of bases, from none to all of them, is drawn evenly, and then that many bases; a schedule does
-not enter (as in the count estimator of the objective).
+not enter (as in the count estimator of the objective). In every stretch, such as the middle that is read of a sequence
+that is too long, each number is as likely too.
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,6 @@
 """Guidance by a score, against tables whose tilted laws are added up by hand."""
 
+import functools
 import itertools
 import math
 
@@ -90,6 +91,31 @@ def test_elsewhere_a_step_weighs_completions_whose_positions_know_nothing_of_eac
     laws = [law_of_reveals([(i,) for i in order], conditional=looking_ahead) for order in ORDERS]
     want = mixture([(1 / len(ORDERS), law) for law in laws])
     assert chi_square_p(sampled(ideal(), 1.0, MANY), want) > 1e-3
+
+
+@functools.cache
+def of_two(shown, seen, gamma=3.0):
+    """Law of the completion that is chosen of two, over the rows of SEQUENCES, added up over all pairs."""
+    opens = [j for j in range(LENGTH) if j not in shown]
+    fits = [all(y[j] == token for j, token in zip(shown, seen, strict=True)) for y in SEQUENCES]
+    q = np.array([
+        math.prod(conditional(y, j, shown) for j in opens) if fit else 0.0
+        for y, fit in zip(SEQUENCES, fits, strict=True)
+    ])  # fmt: skip
+    w = np.exp(gamma * np.array([WORTH[y] for y in SEQUENCES]))
+    return 2 * q * ((w[:, None] / (w[:, None] + w)) @ q)
+
+
+def test_two_candidates_at_a_step_have_the_law_of_all_pairs():
+    """Every step draws its own two: what one has chosen does not come back in the next."""
+
+    def chosen(x, i, shown):
+        law = of_two(tuple(shown), tuple(x[j] for j in shown))
+        return sum(p for y, p in zip(SEQUENCES, law, strict=True) if y[i] == x[i])
+
+    want = mixture([(1 / len(ORDERS), law_of_reveals([(i,) for i in o], conditional=chosen)) for o in ORDERS])
+    assert sum(want.values()) == pytest.approx(1)
+    assert chi_square_p(sampled(ideal(), 3.0, 2, n=3000), want) > 1e-3
 
 
 def test_one_candidate_or_no_strength_is_the_model():
