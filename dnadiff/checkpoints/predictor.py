@@ -38,7 +38,7 @@ from dnadiff.checkpoints.folder import (
     write_model,
 )  # fmt: skip
 from dnadiff.data import alphabet
-from dnadiff.data.example_batches import Frame
+from dnadiff.data.example_batches import Frame, check_known, codes_of
 from dnadiff.data.targets import KINDS
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.errors import InputError, did_you_mean
@@ -144,18 +144,14 @@ class FineTuned:
         Raises:
             InputError: It has no known base, or is longer than a row and may not be cropped.
         """
-        if not (codes != alphabet.N).any():
-            raise InputError(f"{place}: found no A, C, G or T; one base or more would work")
+        check_known(codes, place)
         most = self.frame.bases
         if len(codes) > most and not self.crop:
             raise InputError(f"{place}: found {len(codes):,} bases; {most:,}, the most this model reads, would work")
 
     def _codes(self, number: int, sequence: str | np.ndarray) -> np.ndarray:
         place = f"sequence {number}"
-        try:
-            codes = alphabet.encode(sequence) & alphabet.CODE_BITS if isinstance(sequence, str) else sequence
-        except ValueError as error:
-            raise InputError(f"{place}: {error}") from error
+        codes = codes_of(sequence, place)
         self.check(codes, place)
         return codes
 

@@ -14,6 +14,7 @@ from dnadiff.data import alphabet
 from dnadiff.data.hidden import hidden
 from dnadiff.data.parts import Part
 from dnadiff.data.tokenizers import NucleotideTokenizer
+from dnadiff.errors import InputError
 from dnadiff.random import keyed_uniform, permuted
 
 
@@ -59,6 +60,34 @@ class Frame:
         if self.bos:
             tokens[:, 0], given[:, 0] = tokenizer.bos_id, True
         return {"tokens": tokens, "valid": valid, "given": given}
+
+
+def codes_of(sequence: str | np.ndarray, place: str) -> np.ndarray:
+    """The codes of a sequence given from Python, as letters or as codes already.
+
+    Args:
+        sequence: Nucleotide letters, or codes A 0, C 1, G 2, T 3, N 4.
+        place: What it is called, for messages.
+
+    Raises:
+        InputError: A letter is no nucleotide, or no base is known.
+    """
+    try:
+        codes = alphabet.encode(sequence) & alphabet.CODE_BITS if isinstance(sequence, str) else sequence
+    except ValueError as error:
+        raise InputError(f"{place}: {error}") from error
+    check_known(codes, place)
+    return codes
+
+
+def check_known(codes: np.ndarray, place: str) -> None:
+    """Refuses a sequence of which nothing can be said.
+
+    Raises:
+        InputError: It has no known base.
+    """
+    if not (codes != alphabet.N).any():
+        raise InputError(f"{place}: found no A, C, G or T; one base or more would work")
 
 
 class ExampleDataset:

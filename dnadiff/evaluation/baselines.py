@@ -7,17 +7,14 @@ r"""What can be predicted without a neural network: the rows that a model's figu
               regularisation the one that does best on the validation part is taken.
 """
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.preprocessing import StandardScaler
 
 from dnadiff.data import alphabet
 from dnadiff.data.labelled import Labelled
 from dnadiff.data.parts import Part
-from dnadiff.evaluation.metrics import better, measured
+from dnadiff.evaluation.probes import Known, LinearProbe
 
 LONGEST_WORD = 4
 STRENGTHS = (1e-3, 1e-2, 1e-1)
@@ -44,17 +41,13 @@ def words(data: Labelled, part: Part, metric: str) -> np.ndarray:
     """
     lengths = {len(codes) for one in (*data.parts.values(), part) for codes in one.codes}
     positions = len(lengths) == 1
-    scale = StandardScaler()
-    known = scale.fit_transform(features(data.train.codes, positions=positions))
-    fit = _fitted(data.meaning.kind, known, data.train.targets)
-    chosen, best = STRENGTHS[1], None
-    if data.valid is not None:
-        held_out = scale.transform(features(data.valid.codes, positions=positions))
-        for strength in STRENGTHS:
-            figures = measured(data.meaning.kind, fit(strength)(held_out), data.valid.targets)
-            if better(metric, figures, best):
-                chosen, best = strength, figures
-    return fit(chosen)(scale.transform(features(part.codes, positions=positions)))
+
+    def known(one: Part) -> Known:
+        return Known(features(one.codes, positions=positions), one.targets)
+
+    valid = None if data.valid is None else known(data.valid)
+    probe = LinearProbe(data.meaning.kind, STRENGTHS).fit(known(data.train), valid, metric)
+    return probe.predict(features(part.codes, positions=positions))
 
 
 def features(sequences: Sequence[np.ndarray], *, positions: bool) -> np.ndarray:
@@ -82,32 +75,3 @@ def _frequencies(codes: np.ndarray) -> np.ndarray:
         counts = np.bincount(number[known], minlength=4**k)[: 4**k]
         parts.append(counts / max(1, counts.sum()))
     return np.concatenate(parts).astype(np.float32)
-
-
-Predict = Callable[[np.ndarray], np.ndarray]
-
-
-def _fitted(kind: str, known: np.ndarray, targets: np.ndarray) -> Callable[[float], Predict]:
-    """What fits a linear model of a strength, and gives what predicts by it."""
-
-    def classes(strength: float) -> Predict:
-        model = _logistic(strength, known, targets)
-        return lambda rows: model.predict_proba(rows)
-
-    def labels(strength: float) -> Predict:
-        models = [_logistic(strength, known, column) if np.ptp(column) else column[0] for column in targets.T]
-        return lambda rows: np.stack(
-            [np.full(len(rows), m) if np.isscalar(m) else m.predict_proba(rows)[:, 1] for m in models], axis=1
-        )
-
-    def numbers(strength: float) -> Predict:
-        model = Ridge(alpha=1 / strength).fit(known, targets.reshape(len(targets), -1))
-        return lambda rows: model.predict(rows).reshape(len(rows), -1)
-
-    return {"class": classes, "multilabel": labels, "regression": numbers}[kind]
-
-
-def _logistic(strength: float, known: np.ndarray, targets: np.ndarray) -> LogisticRegression:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a fit that has not converged to the last digit is as good a floor
-        return LogisticRegression(C=strength, max_iter=300).fit(known, targets)
