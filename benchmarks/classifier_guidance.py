@@ -7,7 +7,7 @@ model is trained without labels, and a classifier is fine-tuned from it on maske
 at several strengths, asking the classifier exactly and by its gradient. A judge of another kind, which has seen neither
 (logistic regression on one-hot bases and 1- to 4-mer counts of the training part), says how many it takes for
 promoters; its accuracy on the real test part is the row to read the others by. Two more rows are led
-by a Python function: the most letters of TATAAA that stand at one of the bases 15 to 29, a place chosen at random (real
+by a Python function: the most letters of TATAAA that stand at one of the bases 15 to 29, an arbitrary place (real
 promoters have no more of them there); ``box`` is its mean, which is what must rise in them.
 Intervals are Wilson's, 95 %. Processor seconds of everything are recorded.
 """
