@@ -61,6 +61,18 @@ class Frame:
             tokens[:, 0], given[:, 0] = tokenizer.bos_id, True
         return {"tokens": tokens, "valid": valid, "given": given}
 
+    def labels(self, labels: Sequence[np.ndarray], sequences: Sequence[np.ndarray]) -> np.ndarray:
+        """Labels of bases where ``rows`` has the bases, (B, length) int64; -1 at N and where there is no base.
+
+        Args:
+            labels: Of each sequence, as long as it is.
+            sequences: Their codes; none is longer than a row.
+        """
+        out = np.full((len(sequences), self.length), -1, dtype=np.int64)
+        for row, (numbers, codes) in enumerate(zip(labels, sequences, strict=True)):
+            out[row, self.bos : self.bos + len(codes)] = np.where(codes == alphabet.N, -1, numbers)
+        return out
+
 
 def codes_of(sequence: str | np.ndarray, place: str) -> np.ndarray:
     """The codes of a sequence given from Python, as letters or as codes already.
@@ -116,6 +128,8 @@ class ExampleDataset:
     def __getitems__(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
         """A batch: what ``Frame.rows`` gives, ``targets`` as the part has them, and ``item_ids``, the numbers.
 
+        Targets that are labels of bases are what ``Frame.labels`` gives, in the order of the strand that is read.
+
         Args:
             numbers: Global sample numbers, 0 or more.
         """
@@ -126,7 +140,11 @@ class ExampleDataset:
         strands = [alphabet.reverse_complement(x) if other else x for x, other in zip(codes, minus, strict=True)]
         if self.masked:
             strands = hidden(strands, item_ids, self.seed)
-        return self.frame.rows(strands) | {"targets": self.part.targets[examples], "item_ids": item_ids}
+        targets = self.part.targets[examples]
+        if self.part.per_base:
+            turned = [labels[::-1] if other else labels for labels, other in zip(targets, minus, strict=True)]
+            targets = self.frame.labels(turned, strands)
+        return self.frame.rows(strands) | {"targets": targets, "item_ids": item_ids}
 
     def _examples(self, item_ids: np.ndarray) -> np.ndarray:
         epochs, slots = np.divmod(item_ids, len(self.part))
