@@ -27,6 +27,7 @@ class Model:
         block_size: Tokens of a block it was trained on; None for a model of whole sequences.
         name: What the FASTA description says of it.
         classes: Names of the classes it was trained with, if any.
+        judged: Bases at most that the classifier which guides it reads; None without one.
     """
 
     denoiser: Denoiser
@@ -36,6 +37,7 @@ class Model:
     name: str
     block_size: int | None = None
     classes: tuple[str, ...] = ()
+    judged: int | None = None
 
 
 def open_model(run: str | Path) -> Model:
