@@ -2,8 +2,9 @@
 
 What is read: ``tokenizer.json`` (that library's own form, with the roles of the specials from
 ``special_tokens_map.json`` or ``tokenizer_config.json`` if one is there), ``vocab.json`` with ``merges.txt`` (GPT-2's
-byte-level pairs; Radford et al. 2019), or ``vocab.txt`` (BERT's word pieces, lower case; Devlin et al. 2019). A byte-level vocabulary can also be
-trained on a text (Sennrich et al. 2016). All are kept as one JSON text inside the model folder; nothing is pickled.
+byte-level pairs; Radford et al. 2019), or ``vocab.txt`` (BERT's word pieces, lower case; Devlin et al. 2019). A
+byte-level vocabulary can also be trained on a text (Sennrich et al. 2016). All are kept as one JSON text inside the
+model folder; nothing is pickled.
 
 A vocabulary without a mask gets one behind its last token, as MDLM gives GPT-2's 50,257 tokens a 50,258th.
 """

@@ -5,8 +5,8 @@ end token, and the stream is cut into windows of equal length; the rest at its e
 each document is a window of its own, cut where it is too long.
 
 With ``bos`` a window begins with the beginning token, which is given and never scored, as models that read from the
-left need it. With ``window_ends`` every window begins with the beginning token and ends with the end token, wherever it was
-cut, as in MDLM: both are scored like other tokens (a given beginning is not).
+left need it. With ``window_ends`` every window begins with the beginning token and ends with the end token, wherever it
+was cut, as in MDLM: both are scored like other tokens (a given beginning is not).
 """
 
 from collections.abc import Sequence

@@ -9,11 +9,13 @@ both alike compare.
 objective function for neural conversation models, 2016). It falls with the amount of text.
 
 *Generative perplexity* is the perplexity of the samples under another model, the judge, after they were tokenized again
-by its tokenizer. Two conventions are published, and they differ:
+by its tokenizer. Two conventions of reading texts longer than the judge's window are published:
 
-    mdlm    a window of the judge at a time; of end tokens only the first of a sample counts (Sahoo et al. 2024)
-    bd3lm   windows of the judge that overlap by half, each token scored in the first window that has it, no end token
-            (Arriola et al. 2025)
+    mdlm    disjoint windows (Sahoo et al. 2024)
+    bd3lm   windows that overlap by half, each token scored in the first window that has it (Arriola et al. 2025)
+
+Of end tokens MDLM scores the first of a sample and BD3-LM none; here a text has none. A judge that begins with [BOS]
+scores the first token too, which GPT-2 under those conventions does not.
 
 A low figure alone says little: repetition lowers it too. Read it beside the entropy, and beside that of real text.
 """
@@ -21,6 +23,9 @@ A low figure alone says little: repetition lowers it too. Read it beside the ent
 from collections.abc import Sequence
 
 import numpy as np
+
+from dnadiff.data.tokenizer import Encoded
+from dnadiff.evaluation.likelihood import Scores
 
 CONVENTIONS = ("mdlm", "bd3lm")
 
@@ -53,35 +58,71 @@ def distinct(texts: Sequence[str], n: int) -> float:
 
 
 def judged_windows(length: int, window: int, convention: str) -> list[tuple[int, int, int]]:
-    """The windows by which a judge reads a sample: first token, end, and the first that is scored.
+    """The windows by which a judge reads a text: first token, end, and the first that is scored.
 
     Args:
-        length: Tokens of the sample, 1 or more.
+        length: Tokens of the text.
         window: Tokens the judge reads at a time, 2 or more.
-        convention: ``mdlm`` or ``bd3lm``.
+        convention: A name of ``CONVENTIONS``.
     """
-    stride = window if convention == "mdlm" else max(1, window // 2)
+    stride = window if convention == "mdlm" else window // 2
     out, done = [], 0
-    for start in range(0, length, stride):
+    while done < length:
+        start = 0 if not out else out[-1][0] + stride
         end = min(start + window, length)
         out.append((start, end, done))
         done = end
-        if end == length:
-            break
     return out
 
 
-def counted(ids: np.ndarray, end_id: int, convention: str) -> np.ndarray:
-    """Which tokens of a sample count, (n,) bool.
+def judged_rows(
+    texts: Sequence[Encoded], length: int, convention: str, *, bos: int | None, filler: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The windows of some texts as one batch for ``likelihood.score``, and the text of each window, (windows,).
 
     Args:
-        ids: Of the judge, (n,).
-        end_id: The judge's end token.
-        convention: ``mdlm`` counts the first end token, ``bd3lm`` none.
+        texts: Tokens of the judge.
+        length: Tokens of a row.
+        convention: A name of ``CONVENTIONS``.
+        bos: Token that begins a row; None if none does.
+        filler: Token that stands where nothing is.
     """
-    ends = ids == end_id
-    first = ends & (np.cumsum(ends) == 1)
-    return ~ends | first if convention == "mdlm" else ~ends
+    lead = int(bos is not None)
+    places = [
+        (number, place)
+        for number, text in enumerate(texts)
+        for place in judged_windows(len(text.ids), length - lead, convention)
+    ]
+    shape = (len(places), length)
+    tokens, valid = np.full(shape, filler, dtype=np.int64), np.zeros(shape, dtype=bool)
+    given, characters = np.zeros(shape, dtype=bool), np.zeros(len(places), dtype=np.int64)
+    for row, (number, (start, end, done)) in enumerate(places):
+        if bos is not None:
+            tokens[row, 0], valid[row, 0], given[row, 0] = bos, True, True
+        stop = lead + end - start
+        tokens[row, lead:stop], valid[row, lead:stop] = texts[number].ids[start:end], True
+        given[row, lead : lead + done - start] = True
+        characters[row] = texts[number].characters[done:end].sum()
+    batch = {"tokens": tokens, "valid": valid, "given": given, "item_ids": np.arange(len(places)),
+             "characters": characters}  # fmt: skip
+    return batch, np.array([number for number, _ in places], dtype=np.int64)
+
+
+def per_text(scores: Scores, owners: np.ndarray) -> Scores:
+    """The scores of windows summed over those of a text.
+
+    Args:
+        scores: Of windows that carry their characters.
+        owners: The text of every window, by its number.
+    """
+    texts, at = np.unique(owners[scores.item_ids], return_inverse=True)
+    bits = np.zeros((len(texts), scores.bits.shape[1]))
+    np.add.at(bits, at, scores.bits)
+    counts, characters = (
+        np.bincount(at, weights=values, minlength=len(texts)).astype(np.int64)
+        for values in (scores.counts, np.zeros(len(at)) if scores.characters is None else scores.characters)
+    )
+    return Scores(texts, bits, counts, characters)
 
 
 def _entropy(ids: np.ndarray) -> float:

@@ -101,7 +101,7 @@ def report(run: str, part: ScorePart, out: str | None, quiet: bool, argv: list[s
     settings, genome = {"run": run} | part.about["settings"], part.about["genome"]
     notes, found = part.about["notes"], verdict(rows, unit, part.about["tokens"])
     told = {
-        "protocol": [*_protocol(part.about, rows), *notes, found],
+        "protocol": [*protocol(part.about, rows), *notes, found],
         "verdict": found,
         "rows": rows,
         "settings": settings,
@@ -152,7 +152,13 @@ def verdict(rows: list[dict], unit: str = "base", tokens: int = 0) -> str:
     return f"the model {won} lies {gap}" if beaten else f"the model {won} it lies {gap}"
 
 
-def _protocol(about: Mapping[str, Any], rows: list[dict]) -> list[str]:
+def protocol(about: Mapping[str, Any], rows: list[dict]) -> list[str]:
+    """What was scored and how, two lines or three.
+
+    Args:
+        about: As of ``ScorePart``.
+        rows: Those of ``likelihood.summarise``.
+    """
     settings, model = about["settings"], rows[0]
     unit = about["unit"]
     strands = ", both strands, averaged" if settings["both_strands"] else ", forward strand"

@@ -2,7 +2,8 @@
 
 Of one text the documents are held out at its end, the last ones for the test and those before them for validation, by
 the shares of ``data.valid_fraction`` and ``data.test_fraction``; ``data.valid_path`` and ``data.test_path`` name texts
-of their own. A named set brings its own split, and rules of its own for what a document is and how its text is restored.
+of their own. A named set brings its own split, and rules of its own for what a document is and how its text is
+restored.
 """
 
 import hashlib
