@@ -83,7 +83,7 @@ def _between(lines: Iterable[str], divides: Callable[[str], bool]) -> Iterator[s
             held = []
         else:
             held.append(line)
-    yield "\n".join(held)
+    yield "\n".join(held).removesuffix("\n")  # of the last line of the file
 
 
 def _text(path: str | Path) -> str:
