@@ -6,6 +6,8 @@ they can be without opening a file.
 
 from dnadiff.verbs import (
     bench_audit,
+    bench_probe,
+    bench_zeroshot,
     cite,
     compare,
     completion,
@@ -13,6 +15,7 @@ from dnadiff.verbs import (
     convert,
     design,
     doctor,
+    embed,
     evaluate,
     finetune,
     predict,
@@ -31,7 +34,10 @@ VERBS: dict[str, Verb] = {
     "compare": compare.VERB,
     "finetune": finetune.VERB,
     "predict": predict.VERB,
+    "embed": embed.VERB,
     "bench audit": bench_audit.VERB,
+    "bench probe": bench_probe.VERB,
+    "bench zeroshot": bench_zeroshot.VERB,
     "convert": convert.VERB,
     "config": config.VERB,
     "doctor": doctor.VERB,

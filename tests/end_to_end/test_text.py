@@ -172,7 +172,8 @@ def test_a_judge_scores_generated_and_real_texts_alike(world):
     assert rows[0]["generative_perplexity"] == pytest.approx(math.exp(nats / count), rel=1e-4)
     assert rows[0]["tokens"] == count and rows[1]["distinct_1"] <= 1
     without = report("bytes", "compare", "a.txt", "judged.jsonl", "--task", "text", "--seed", "1")["rows"]
-    assert "generative_perplexity" not in without[0] and without[0]["tokens"] == len("".join(texts("judged.jsonl")).encode())
+    size = len("".join(texts("judged.jsonl")).encode())
+    assert "generative_perplexity" not in without[0] and without[0]["tokens"] == size
 
 
 def test_a_stopped_run_goes_on_bit_for_bit(world):
