@@ -109,7 +109,7 @@ LEFT_OUT: dict[str, tuple[tuple[str, ...], str]] = {
     "model.type": (("ddit",), ""),
     "noise.type": ((), ""),
     "eval.generate_samples": ((), "dna-diff sample draws sequences when training is done"),
-    "eval.compute_generative_perplexity": ((), "GPT-2 scores text; dna-diff compare measures synthetic DNA"),
+    "eval.compute_generative_perplexity": ((), "GPT-2 scores text; dna-diff compare --task text --judge RUN does with a model of its own"),
     "sampling.steps": ((), "dna-diff sample takes --steps"),
     "sampling.predictor": ((), "dna-diff sample takes --sampler"),
     "sampling.num_sample_batches": ((), ""),
