@@ -87,14 +87,27 @@ _IDS = {
 }
 
 
-def card(spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int, *, dna: bool = True) -> str:
+_TEXT = {
+    "tags": "text, ",
+    "what": "text",
+    "unit": "token",
+    "use": "\n```\ndna-diff sample FOLDER -n 10 -o texts.jsonl\ndna-diff evaluate FOLDER other.txt\n```\n",
+    "limits": """\
+It knows the texts it was trained on and nothing else: what it writes resembles them, and nothing about its truth
+follows.""",
+}
+KINDS = {"dna": _DNA, "text": _TEXT, "ids": _IDS}
+"""What a card says of the tokens, by what they are."""
+
+
+def card(spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int, *, tokens: str = "dna") -> str:
     """The text of a model card.
 
     Args:
         spec: What the denoiser is built from.
         provenance: How the weights came about; every value becomes a row of the table.
         parameters: Number of weights.
-        dna: Whether its tokens are nucleotides; else they are ids.
+        tokens: What its tokens are, a name of ``KINDS``.
     """
     facts = "\n".join(f"| {key} | {_cell(value)} |" for key, value in _flat(provenance))
     backbone = spec["backbone"]
@@ -106,7 +119,7 @@ def card(spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int
         length=spec["length"],
         algo=spec["algo"],
         facts=facts,
-        **(_DNA if dna else _IDS),
+        **KINDS[tokens],
     )
 
 

@@ -7,69 +7,16 @@ IUPAC codes as the genome store does, and refuses anything else rather than call
 A model that was converted without its vocabulary has ``IdsTokenizer``: its text are the ids themselves.
 """
 
-import abc
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dnadiff.data import alphabet
+from dnadiff.data.subwords import SubwordTokenizer
+from dnadiff.data.text_tokenizers import ByteTokenizer, Text8Tokenizer
+from dnadiff.data.tokenizer import Tokenizer, check_ids
 from dnadiff.errors import InputError
-
-
-class Tokenizer(abc.ABC):
-    """A two-way table between text and token ids.
-
-    Attributes:
-        name: Its key in ``TOKENIZERS``.
-        vocab_size: Ids are 0 to vocab_size - 1.
-        mask_id: Stands for what is not known yet.
-        pad_id: Fills what is not there; None if no token does.
-        bos_id: Begins a sequence for models that read from left to right; None if no token does.
-        sep_id: Marks the end of a contig or text; None if no token does.
-    """
-
-    name: str
-    vocab_size: int
-    mask_id: int
-    pad_id: int | None
-    bos_id: int | None
-    sep_id: int | None
-
-    @abc.abstractmethod
-    def encode(self, text: str) -> np.ndarray:
-        """Token ids of a text, (length,) int64.
-
-        Raises:
-            InputError: A letter has no id.
-        """
-
-    @abc.abstractmethod
-    def decode(self, ids: np.ndarray | Sequence[int]) -> str:
-        """The text of token ids; specials as ``[NAME]``.
-
-        Raises:
-            InputError: An id is not in the vocabulary.
-        """
-
-    @abc.abstractmethod
-    def to_json(self) -> dict[str, Any]:
-        """Plain values from which ``tokenizer_from_json`` makes the same tokenizer."""
-
-    @classmethod
-    @abc.abstractmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Tokenizer":
-        """The tokenizer of plain values that ``to_json`` gave, or of its name alone if that says it all.
-
-        Raises:
-            InputError: They describe another tokenizer than this version has.
-        """
-
-    def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits, the same for tokenizers that number alike."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:16]
 
 
 class NucleotideTokenizer(Tokenizer):
@@ -106,11 +53,7 @@ class NucleotideTokenizer(Tokenizer):
         Raises:
             InputError: An id is not in 0 to 11.
         """
-        array = np.asarray(ids, dtype=np.int64)
-        if array.size and not (array.min() >= 0 and array.max() < self.vocab_size):
-            wrong = int(array.min()) if array.min() < 0 else int(array.max())
-            raise InputError(f"token ids: found {wrong}; 0 to {self.vocab_size - 1} would work")
-        return "".join(self.tokens[i] for i in array.tolist())
+        return "".join(self.tokens[i] for i in check_ids(ids, self.vocab_size).tolist())
 
     def complement(self, ids: np.ndarray) -> np.ndarray:
         """Ids of the bases that pair with these, same shape; specials and N stay. The order is not reversed."""
@@ -160,7 +103,7 @@ class IdsTokenizer(Tokenizer):
     ) -> None:
         self.vocab_size, self.mask_id = vocab_size, mask_id
         self.pad_id, self.bos_id, self.sep_id = pad_id, bos_id, sep_id
-        self._check([i for i in (mask_id, pad_id, bos_id, sep_id) if i is not None])
+        check_ids([i for i in (mask_id, pad_id, bos_id, sep_id) if i is not None], vocab_size)
 
     def encode(self, text: str) -> np.ndarray:
         """Ids of numbers that blanks separate, (count,) int64.
@@ -172,7 +115,7 @@ class IdsTokenizer(Tokenizer):
         wrong = next((word for word in words if not (word.isascii() and word.isdigit())), None)
         if wrong is not None:
             raise InputError(f"token ids: found '{wrong}'; 0 to {self.vocab_size - 1} would work")
-        return self._check([int(word) for word in words])
+        return check_ids([int(word) for word in words], self.vocab_size)
 
     def decode(self, ids: np.ndarray | Sequence[int]) -> str:
         """The ids in decimal, separated by blanks.
@@ -180,7 +123,7 @@ class IdsTokenizer(Tokenizer):
         Raises:
             InputError: An id is not in the vocabulary.
         """
-        return " ".join(str(i) for i in self._check(ids).tolist())
+        return " ".join(str(i) for i in check_ids(ids, self.vocab_size).tolist())
 
     def to_json(self) -> dict[str, Any]:
         """Its name and numbers."""
@@ -203,17 +146,15 @@ class IdsTokenizer(Tokenizer):
         except TypeError as error:
             raise InputError(f"tokenizer '{cls.name}': {error}; vocab_size and mask_id would work") from error
 
-    def _check(self, ids: np.ndarray | Sequence[int]) -> np.ndarray:
-        array = np.asarray(ids, dtype=np.int64)
-        if array.size and not (array.min() >= 0 and array.max() < self.vocab_size):
-            wrong = int(array.min()) if array.min() < 0 else int(array.max())
-            raise InputError(f"token ids: found {wrong}; 0 to {self.vocab_size - 1} would work")
-        return array
 
+NUCLEOTIDES = NucleotideTokenizer()
+"""The tokenizer of nucleotides, which has no state."""
 
 _COMPLEMENT = np.array([0, 1, 2, 3, 4, 5, 6, 10, 9, 8, 7, 11])
 
-TOKENIZERS: dict[str, type[Tokenizer]] = {"nucleotide": NucleotideTokenizer, "ids": IdsTokenizer}
+TOKENIZERS: dict[str, type[Tokenizer]] = {
+    kind.name: kind for kind in (NucleotideTokenizer, IdsTokenizer, ByteTokenizer, Text8Tokenizer, SubwordTokenizer)
+}
 
 
 def tokenizer_from_json(value: Mapping[str, Any]) -> Tokenizer:

@@ -6,6 +6,7 @@ from pathlib import Path
 from dnadiff.checkpoints.class_guide import class_guide
 from dnadiff.checkpoints.folder import model_hash
 from dnadiff.checkpoints.predictor import load_predictor
+from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.diffusion import Subs, classifier_guided, of_class
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.recipes.model import Model
@@ -63,6 +64,8 @@ def _led(model: Model, walk: Walk, folder: str) -> Model:
     found = "one of blocks" if model.block_size is not None else type(model.denoiser.parameterization).__name__
     if model.block_size is not None or not isinstance(model.denoiser.parameterization, Subs):
         raise InputError(f"--classifier {folder}: guides whole sequences; found {found}, {MASKED} would work")
+    if not isinstance(model.tokenizer, NucleotideTokenizer):
+        raise InputError(f"--classifier {folder}: judges nucleotides, and this is a model of text; leave it out")
     if walk.stride is not None:
         raise InputError(f"--stride {walk.stride}: a classifier reads whole sequences; leave it out")
     classifier = load_predictor(folder)

@@ -26,7 +26,7 @@ def convert(
         source: A Lightning checkpoint, a folder with ``config.json`` and weights, or the id of one on the hub.
         out: Folder to write, which must not exist or be empty.
         weights: ``ema`` (the default) or ``raw``, of a Lightning checkpoint.
-        tokenizer: A folder with a ``tokenizer.json`` of nucleotides, or ``nucleotide``.
+        tokenizer: A folder with ``tokenizer.json``, or with the files of GPT-2 or BERT; or ``nucleotide``.
         quiet: Print errors only.
         argv: The command line, for the provenance.
 

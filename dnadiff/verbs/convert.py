@@ -16,7 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", type=one_of("ema", "raw"), metavar="ema|raw", help="of a Lightning checkpoint (default: ema)"
     )
     parser.add_argument(
-        "--tokenizer", metavar="DIR", help="folder with a tokenizer.json, or nucleotide (default: what CKPT says)"
+        "--tokenizer", metavar="DIR", help="folder of a tokenizer, or nucleotide (default: what CKPT says)"
     )
 
 
