@@ -30,6 +30,9 @@ __all__ = [
 SCHEMAS: dict[str, type] = {"config": Config, "finetune": FinetuneConfig}
 """The configurations by the file of ``configs/`` that their presets are chosen in."""
 
+_OF_FINETUNING = {"model", "optim", "tokenizer", "convention"}
+"""The groups of presets that fine-tuning chooses from; conventions are its own."""
+
 C = TypeVar("C", Config, FinetuneConfig)
 
 _KINDS = {
@@ -50,8 +53,8 @@ def configs_folder() -> Path:
 def groups(schema: type = Config) -> Mapping[str, Mapping[str, Path]]:
     """The preset files that a configuration may choose, by group and name, such as ``groups()["model"]["tiny"]``."""
     folders = sorted(path for path in configs_folder().iterdir() if path.is_dir())
-    if schema is not Config:
-        folders = [folder for folder in folders if folder.name in ("model", "optim")]
+    names = {folder.name for folder in folders} - {"convention"} if schema is Config else _OF_FINETUNING
+    folders = [folder for folder in folders if folder.name in names]
     return {folder.name: {file.stem: file for file in sorted(folder.glob("*.yaml"))} for folder in folders}
 
 
@@ -80,11 +83,13 @@ def compose_finetune(overrides: list[str]) -> FinetuneConfig:
     """The configuration of fine-tuning that the presets and some overrides describe.
 
     Args:
-        overrides: ``key=value``, ``model=preset`` or ``optim=preset``, each key once; keys win over presets.
+        overrides: ``key=value`` or a preset of ``model``, ``optim``, ``tokenizer`` or ``convention``, each key once;
+            keys win over presets. ``task=text`` is ``task.name=text``, as the presets of ``task`` are for training.
 
     Raises:
         InputError: A key, preset or value that cannot be used, in one line.
     """
+    overrides = [f"task.name={word[5:]}" if word.startswith("task=") else word for word in overrides]
     given = next((override for override in overrides if override.startswith("model.length=")), None)
     if given:
         raise InputError(f"{given}: rows are as long as the longest sequence; data.length=BASES would work")

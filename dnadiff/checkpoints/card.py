@@ -41,17 +41,17 @@ tags: [dna, genomics, sequence-classification]
 
 # A predictor of {what}
 
-A backbone of dnadiff with a head ({head}), {parameters:,} parameters, fine-tuned on labelled sequences of up
-to {length:,} bases.
+A backbone of dnadiff with a head ({head}), {parameters:,} parameters, fine-tuned on labelled {noun} of up
+to {length:,} {unit}.
 
 ```
-dna-diff predict FOLDER sequences.fa -o predictions.tsv
+dna-diff predict FOLDER {file} -o predictions.tsv
 ```
 
 ```python
 import dnadiff
 model = dnadiff.load_predictor("FOLDER")
-model.predict(["ACGT"])
+model.predict(["{one}"])
 ```
 
 ## How it came about
@@ -62,8 +62,8 @@ model.predict(["ACGT"])
 
 ## Limits
 
-Its figures hold for sequences like those it was trained and tested on. A probability near 0 or 1 of a sequence from
-elsewhere says little.
+Its figures hold for {noun} like those it was trained and tested on. A probability near 0 or 1 of one from elsewhere
+says little.
 
 `MANIFEST.sha256` lists the hashes of the files; `sha256sum --check MANIFEST.sha256` verifies them.
 """
@@ -123,13 +123,16 @@ def card(spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int
     )
 
 
-def predictor_card(spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int) -> str:
+def predictor_card(
+    spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int, *, text: bool = False
+) -> str:
     """The text of the card of a fine-tuned model.
 
     Args:
         spec: What the predictor is built from.
         provenance: How the weights came about.
         parameters: Number of weights.
+        text: Whether it reads text.
     """
     names, kind = spec["labels"]["names"], spec["readout"]["name"]
     what = {
@@ -137,7 +140,11 @@ def predictor_card(spec: Mapping[str, Any], provenance: Mapping[str, Any], param
         "tokens": "the class of every base, one of",
     }[kind]  # fmt: skip
     shown = ", ".join(map(str, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    read = {"noun": "texts", "unit": "tokens", "file": "texts.csv", "one": "A sentence."} if text else {
+        "noun": "sequences", "unit": "bases", "file": "sequences.fa", "one": "ACGT"
+    }  # fmt: skip
     return _PREDICTOR_CARD.format(
+        **read,
         what=f"{what} {_cell(shown)}",
         parameters=parameters,
         length=spec["length"] - bool(spec.get("bos")),

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dnadiff.checkpoints.predictor import FineTuned
+from dnadiff.data.example_batches import Frame
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.diffusion import Classifier
 from dnadiff.errors import InputError, did_you_mean
@@ -30,9 +31,11 @@ def class_guide(model: FineTuned, label: str, *, lead: int = 0) -> Classifier:
         lead: Tokens before the bases of a sampler's row, such as [BOS].
 
     Raises:
-        InputError: It predicts neither classes nor labels of sequences, was trained on whole sequences only, or has no
-            such label; when asked, the rows have more bases than it reads.
+        InputError: It reads text, predicts neither classes nor labels of sequences, was trained on whole sequences
+            only, or has no such label; when asked, the rows have more bases than it reads.
     """
+    if not isinstance(model.frame, Frame):
+        raise InputError("judges text; a classifier of nucleotides would work")
     if model.kind not in _CLASSES:
         raise InputError(f"found a predictor of kind {model.kind}; one of {' or '.join(_CLASSES)} would work")
     if label not in model.names:

@@ -38,9 +38,11 @@ from dnadiff.checkpoints.folder import (
     write_model,
 )  # fmt: skip
 from dnadiff.data import alphabet
-from dnadiff.data.example_batches import Frame, check_known, codes_of
+from dnadiff.data.example_batches import Frame, RowFrame
 from dnadiff.data.targets import KINDS
-from dnadiff.data.tokenizers import NucleotideTokenizer
+from dnadiff.data.text_frame import TextFrame
+from dnadiff.data.tokenizer import TextTokenizer, Tokenizer
+from dnadiff.data.tokenizers import NUCLEOTIDES, NucleotideTokenizer
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.models.attention import BlockCausal, Full
 from dnadiff.models.heads import (
@@ -73,8 +75,10 @@ def build_predictor(spec: Spec) -> Predictor:
     return Predictor(backbone, head, readout, made(PATTERNS, section_of(spec, "pattern"), "pattern"))
 
 
-def frame_of(spec: Spec) -> Frame:
-    """How sequences become the rows that the predictor of a spec reads."""
+def frame_of(spec: Spec, tokenizer: Tokenizer = NUCLEOTIDES) -> RowFrame:
+    """How sequences, or texts by their tokenizer, become the rows that the predictor of a spec reads."""
+    if isinstance(tokenizer, TextTokenizer):
+        return TextFrame(tokenizer, int(spec["length"]), bool(spec.get("bos")))
     return Frame(int(spec["length"]), bool(spec.get("bos")), bool(spec.get("n_token")))
 
 
@@ -86,7 +90,10 @@ def pattern_of(spec: Spec) -> dict[str, Any]:
     return {"name": "block_causal", "block_size": size} if size else {"name": "full"}
 
 
-def save_predictor(folder: Path, predictor: Predictor, spec: Spec, provenance: Mapping[str, Any]) -> None:
+def save_predictor(
+    folder: Path, predictor: Predictor, spec: Spec, provenance: Mapping[str, Any],
+    tokenizer: Tokenizer = NUCLEOTIDES,
+) -> None:  # fmt: skip
     """Writes a folder, whole or not at all; one that is already there is replaced.
 
     Args:
@@ -94,32 +101,33 @@ def save_predictor(folder: Path, predictor: Predictor, spec: Spec, provenance: M
         predictor: Its weights are stored as float32.
         spec: What ``build_predictor`` makes it from.
         provenance: How the weights came about, plain JSON values.
+        tokenizer: How letters are numbered.
 
     Raises:
         InputError: The weights are not what the spec describes, or the folder cannot be written to.
         ResourceError: The disk is full.
     """
     count = sum(value.numel() for value in predictor.state_dict().values())
-    text = predictor_card(spec, provenance, count)
-    write_model(folder, predictor, NucleotideTokenizer(), spec, provenance, text, build_predictor)
+    text = predictor_card(spec, provenance, count, text=isinstance(tokenizer, TextTokenizer))
+    write_model(folder, predictor, tokenizer, spec, provenance, text, build_predictor)
 
 
 @dataclass(frozen=True)
 class FineTuned:
-    """A fine-tuned model: sequences in, probabilities or numbers out.
+    """A fine-tuned model: sequences or texts in, probabilities or numbers out.
 
     Attributes:
         predictor: In evaluation mode.
-        frame: How sequences become its rows.
+        frame: How sequences, or texts, become its rows.
         kind: ``class``, ``multilabel``, ``regression`` or ``tokens``.
         names: Of the classes, labels or numbers, in the order of the columns.
         both_strands: Whether the outputs of a sequence and its reverse complement are averaged, as in its validation.
-        crop: Whether the middle is read of sequences that are too long, which else are refused.
+        crop: Whether the middle is read of sequences that are too long, of text the beginning; else they are refused.
         masked: Whether it was trained on masked sequences, so that it can guide generation.
     """
 
     predictor: Predictor
-    frame: Frame
+    frame: RowFrame
     kind: str
     names: tuple[str, ...]
     both_strands: bool = False
@@ -127,20 +135,24 @@ class FineTuned:
     masked: bool = False
 
     def predict(
-        self, sequences: Sequence[str | np.ndarray], *, batch_size: int = 64, both_strands: bool | None = None
-    ) -> np.ndarray | list[np.ndarray]:
+        self, sequences: Sequence[str | tuple[str, str] | np.ndarray], *, batch_size: int = 64,
+        both_strands: bool | None = None,
+    ) -> np.ndarray | list[np.ndarray]:  # fmt: skip
         """Probabilities of classes or labels, or numbers in the targets' units, (n, T) float64; of bases a list.
 
         Of a model that labels bases, the probabilities of their classes: an array (length, T) a sequence, NaN at N.
 
         Args:
-            sequences: Nucleotide letters, or codes A 0, C 1, G 2, T 3, N 4, hidden 5; any lengths.
+            sequences: Nucleotide letters, or codes A 0, C 1, G 2, T 3, N 4, hidden 5; any lengths. Of models of text
+                sentences, pairs of them, or token ids.
             batch_size: Sequences at once.
             both_strands: Average over both strands before the readout; None does as in the model's validation.
 
         Raises:
-            InputError: A letter is no nucleotide, or a sequence is empty, unknown or too long.
+            InputError: A letter is no nucleotide, a sequence is empty, unknown or too long, or text has strands.
         """
+        if both_strands and isinstance(self.frame, TextFrame):
+            raise InputError("--both-strands: text has one strand; leave it out")
         codes = [self._codes(number, sequence) for number, sequence in enumerate(sequences, 1)]
         both = self.both_strands if both_strands is None else both_strands
         return predictions(self.predictor, self.frame, codes, batch_size=batch_size, both_strands=both)
@@ -149,26 +161,26 @@ class FineTuned:
         """Nothing if a sequence can be read.
 
         Args:
-            codes: Its bases.
+            codes: Its bases, or token ids.
             place: Where it comes from, for the message.
 
         Raises:
             InputError: It has no known base, or is longer than a row and may not be cropped.
         """
-        check_known(codes, place)
-        most = self.frame.bases
+        self.frame.check_known(codes, place)
+        most, unit = self.frame.bases, self.frame.unit
         if len(codes) > most and not self.crop:
-            raise InputError(f"{place}: found {len(codes):,} bases; {most:,}, the most this model reads, would work")
+            raise InputError(f"{place}: found {len(codes):,} {unit}; {most:,}, the most this model reads, would work")
 
-    def _codes(self, number: int, sequence: str | np.ndarray) -> np.ndarray:
+    def _codes(self, number: int, sequence: str | tuple[str, str] | np.ndarray) -> np.ndarray:
         place = f"sequence {number}"
-        codes = codes_of(sequence, place)
+        codes = self.frame.codes(sequence, place)
         self.check(codes, place)
         return codes
 
 
 def predictions(
-    predictor: Predictor, frame: Frame, sequences: Sequence[np.ndarray], *, batch_size: int = 64,
+    predictor: Predictor, frame: RowFrame, sequences: Sequence[np.ndarray], *, batch_size: int = 64,
     both_strands: bool = False,
 ) -> np.ndarray | list[np.ndarray]:  # fmt: skip
     """What a predictor says of sequences, (n, T) float64, computed in float32 where its weights are.
@@ -178,7 +190,7 @@ def predictions(
     Args:
         predictor: It is left in the mode it is in: evaluation mode, usually.
         frame: How sequences become rows.
-        sequences: Codes, an array each.
+        sequences: Codes, or token ids of text, an array each.
         batch_size: Sequences at once.
         both_strands: Average the outputs of a sequence and its reverse complement, before the readout.
     """
@@ -227,8 +239,11 @@ def load_predictor(path: str | Path) -> FineTuned:
     folder = model_folder(path)
     manifest.verify(folder, (CONFIG, WEIGHTS, TOKENIZER))
     spec = _read_spec(folder)
-    if not isinstance(load_tokenizer(folder), NucleotideTokenizer):
-        raise InputError(f"{folder}: reads no nucleotides; a model that dna-diff finetune made would work")
+    tokenizer = load_tokenizer(folder)
+    if not isinstance(tokenizer, NucleotideTokenizer | TextTokenizer):
+        raise InputError(
+            f"{folder}: reads neither nucleotides nor text; a model that dna-diff finetune made would work"
+        )
     shapes = weight_shapes(folder / WEIGHTS)
     check_sizes(shapes, section_of(spec, "head"), str(folder / CONFIG), "head")
     check_weights(shapes, spec, folder / WEIGHTS, build_predictor)
@@ -237,7 +252,7 @@ def load_predictor(path: str | Path) -> FineTuned:
     labels, kind = spec["labels"], spec["readout"]["name"]
     return FineTuned(
         predictor.eval(),
-        frame_of(spec),
+        frame_of(spec, tokenizer),
         kind,
         tuple(labels["names"]),
         both_strands=labels["both_strands"],

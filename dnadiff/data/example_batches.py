@@ -1,25 +1,69 @@
-r"""Labelled sequences as batches of token ids of one length.
+r"""Labelled sequences as batches of token ids of one length; of text see ``text_frame``.
 
 A sequence stands at the left, after [BOS] where the model has one; what lies behind it is padding. A longer one than
 fits keeps its middle, if cropping was allowed. As in the windows of a genome, sample number j decides everything: which
 example (each epoch visits every one once, in another order), on which strand, and what of it is hidden.
 """
 
+import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from dnadiff.data import alphabet
 from dnadiff.data.hidden import hidden
 from dnadiff.data.parts import Part
-from dnadiff.data.tokenizers import NucleotideTokenizer
+from dnadiff.data.tokenizer import Tokenizer
+from dnadiff.data.tokenizers import NUCLEOTIDES, NucleotideTokenizer
 from dnadiff.errors import InputError
 from dnadiff.random import keyed_uniform, permuted
 
 
+class RowFrame(abc.ABC):
+    """How examples become the rows of a batch.
+
+    Attributes:
+        length: Tokens of a row, [BOS] included.
+        bos: Whether a row begins with [BOS].
+        tokenizer: Numbers the tokens.
+        unit: What an example is made of, in the plural.
+    """
+
+    length: int
+    bos: bool
+    tokenizer: Tokenizer
+    unit: ClassVar[str]
+
+    @property
+    def bases(self) -> int:
+        """Bases, or tokens of text, that fit into a row."""
+        return self.length - self.bos
+
+    @abc.abstractmethod
+    def rows(self, sequences: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """A batch of examples: ``tokens`` (B, length) int64, ``valid`` and ``given`` (B, length) bool."""
+
+    @abc.abstractmethod
+    def codes(self, sequence: str | tuple[str, ...] | np.ndarray, place: str) -> np.ndarray:
+        """What ``rows`` takes of an example given from Python; ``place`` is what it is called.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+
+    @abc.abstractmethod
+    def check_known(self, codes: np.ndarray, place: str) -> None:
+        """Refuses an example of which nothing can be said.
+
+        Raises:
+            InputError: There is nothing in it.
+        """
+
+
 @dataclass(frozen=True)
-class Frame:
+class Frame(RowFrame):
     """How sequences become the rows of a batch.
 
     Attributes:
@@ -31,11 +75,8 @@ class Frame:
     length: int
     bos: bool = False
     n_token: bool = False
-
-    @property
-    def bases(self) -> int:
-        """Bases that fit into a row."""
-        return self.length - self.bos
+    unit: ClassVar[str] = "bases"
+    tokenizer: ClassVar[NucleotideTokenizer] = NUCLEOTIDES
 
     def rows(self, sequences: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """A batch of sequences.
@@ -47,7 +88,7 @@ class Frame:
             ``tokens`` (B, length) int64; ``valid`` (B, length) bool, True at bases that count; ``given`` (B, length)
             bool, True at [BOS].
         """
-        tokenizer, shape = NucleotideTokenizer(), (len(sequences), self.length)
+        tokenizer, shape = self.tokenizer, (len(sequences), self.length)
         tokens = np.full(shape, tokenizer.pad_id, dtype=np.int64)
         valid, given = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
         for row, codes in enumerate(sequences):
@@ -60,6 +101,24 @@ class Frame:
         if self.bos:
             tokens[:, 0], given[:, 0] = tokenizer.bos_id, True
         return {"tokens": tokens, "valid": valid, "given": given}
+
+    def codes(self, sequence: str | tuple[str, ...] | np.ndarray, place: str) -> np.ndarray:
+        """The codes of a sequence, as ``codes_of``.
+
+        Raises:
+            InputError: A letter is no nucleotide, no base is known, or there are two sequences.
+        """
+        if isinstance(sequence, tuple):
+            raise InputError(f"{place}: found a pair, which models of text read; one sequence would work")
+        return codes_of(sequence, place)
+
+    def check_known(self, codes: np.ndarray, place: str) -> None:
+        """Refuses a sequence of which nothing can be said.
+
+        Raises:
+            InputError: It has no known base.
+        """
+        check_known(codes, place)
 
     def labels(self, labels: Sequence[np.ndarray], sequences: Sequence[np.ndarray]) -> np.ndarray:
         """Labels of bases where ``rows`` has the bases, (B, length) int64; -1 at N and where there is no base.
@@ -116,7 +175,7 @@ class ExampleDataset:
     """
 
     def __init__(
-        self, part: Part, frame: Frame, *, seed: int, reverse_complement: float = 0.0, masked: bool = False
+        self, part: Part, frame: RowFrame, *, seed: int, reverse_complement: float = 0.0, masked: bool = False
     ) -> None:
         self.part, self.frame, self.seed, self.reverse_complement = part, frame, seed, reverse_complement
         self.masked = masked

@@ -17,7 +17,8 @@ import numpy as np
 
 from dnadiff.data import alphabet
 from dnadiff.data.fasta import FastaReader, Header, whole_records
-from dnadiff.data.stream import ByteSource, text_lines
+from dnadiff.data.parquet_reader import read_parquet
+from dnadiff.data.stream import text_lines
 from dnadiff.data.table_reader import TableReader, separator_of
 from dnadiff.errors import InputError, did_you_mean
 
@@ -34,9 +35,10 @@ class Example:
     Attributes:
         place: File and line, for messages.
         name: The record's name, ``row_N`` in a table without names, the file's in a folder of text files.
-        codes: Its bases, A 0, C 1, G 2, T 3, N 4, (length,) uint8, one or more.
+        codes: Its bases, A 0, C 1, G 2, T 3, N 4, (length,) uint8, one or more; of text its token ids, int64.
         labels: The text of each label asked for; empty text only if the file has it empty.
         split: What the file says of its part, as it says it; None if it says nothing.
+        sentences: Of text, the sentence or the pair; empty of nucleotides.
     """
 
     place: str
@@ -44,6 +46,7 @@ class Example:
     codes: np.ndarray
     labels: tuple[str, ...]
     split: str | None = None
+    sentences: tuple[str, ...] = ()
 
 
 def suffix_of(path: Path) -> str:
@@ -114,31 +117,19 @@ def _table(path: Path, keys: Sequence[str], digests: dict[str, str]) -> Iterator
 
 
 def _parquet(path: Path, keys: Sequence[str], digests: dict[str, str]) -> Iterator[Example]:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        raise InputError(f"{path}: needs a package that is missing; pip install 'dnadiff[text]' works") from error
-    source = ByteSource(path)
-    for _ in source.chunks():  # only to be hashed
-        pass
-    try:
-        table = parquet.read_table(path)
-    except (ArrowException, OSError) as error:
-        raise InputError(f"{path}: is no Parquet ({str(error).splitlines()[0]}); a table of CSV would work") from error
-    letters = next((name for name in _LETTERS if name in table.column_names), None)
+    found = read_parquet(path)
+    letters = next((name for name in _LETTERS if name in found.columns), None)
     if letters is None:
-        found = ", ".join(table.column_names[:6])
-        raise InputError(f"{path}: found the columns {found}; one named sequence would work")
-    check_columns(str(path), dict.fromkeys(table.column_names, ""), keys)
-    for number, row in enumerate((row for batch in table.to_batches(1024) for row in batch.to_pylist()), 1):
-        texts = {key: "" if value is None else str(value) for key, value in row.items()}
+        raise InputError(f"{path}: found the columns {', '.join(found.columns[:6])}; one named sequence would work")
+    check_columns(str(path), dict.fromkeys(found.columns, ""), keys)
+    for number, texts in enumerate(found.rows, 1):
         place = f"{path}:{number}"
         if not texts[letters]:
             raise InputError(f"{place}: found an empty sequence; {_ONE}")
         labels = tuple(texts[key] for key in keys)
         yield Example(place, texts.get("name") or f"row_{number}", _encoded(texts[letters], place), labels,
                       texts.get("split") or None)  # fmt: skip
-    digests[str(path)] = source.sha256
+    digests[str(path)] = found.sha256
 
 
 def _fasta(path: Path, keys: Sequence[str], digests: dict[str, str]) -> Iterator[Example]:

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from dnadiff.data import alphabet
 from dnadiff.data.examples import Example, read_class, read_examples
-from dnadiff.data.layouts import PARTS, Source, sources_of
+from dnadiff.data.layouts import PARTS, Source, sources_of, text_sources_of
 from dnadiff.data.located import Contigs, read_located
 from dnadiff.data.parts import Part, drawn, fold, joined, shared
+from dnadiff.data.sentences import read_sentences
 from dnadiff.data.targets import Meaning, meaning_of
+from dnadiff.data.tokenizer import TextTokenizer
 from dnadiff.errors import InputError, did_you_mean
 
 
@@ -29,7 +31,8 @@ class Labelled:
         valid: What the best weights are chosen on; None if none was wanted.
         test: What is scored once; None if none was wanted.
         digests: SHA-256 of each file, or folder of text files, by its path.
-        shared: Examples of the test part whose sequence, on either strand, is in one of the other parts too.
+        shared: Examples of the test part whose sequence, on either strand, or text is in one of the other parts too.
+        dev_tested: Whether the test part is what the data call their validation part, as in GLUE.
     """
 
     path: str
@@ -39,6 +42,12 @@ class Labelled:
     test: Part | None
     digests: dict[str, str]
     shared: int
+    dev_tested: bool = False
+
+    @property
+    def noun(self) -> str:
+        """What the examples are, in the plural."""
+        return "texts" if self.train.texts else "sequences"
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -58,6 +67,7 @@ def read_labelled(
     redraw: bool = False,
     one_of: tuple[int, int] | None = None,
     seed: int = 0,
+    tokenizer: TextTokenizer | None = None,
 ) -> Labelled:
     """The data set of a file or folder, see ``layouts``.
 
@@ -72,13 +82,15 @@ def read_labelled(
         redraw: Draw the validation part anew, out of what the data name training and validation part.
         one_of: The number of a fold, from 1, and how many there are: it is the test part, out of all examples.
         seed: Decides which examples are drawn, and which are in which fold.
+        tokenizer: Numbers text, which the data are; None if they are nucleotides.
 
     Raises:
         InputError: A file cannot be read, an example cannot be used, or a part is empty.
     """
     digests: dict[str, str] = {}
     contigs = Contigs(genome) if genome else None
-    examples = _by_part(sources_of(path, located=bool(genome)), tuple(keys), contigs, digests)
+    sources = sources_of(path, located=bool(genome)) if tokenizer is None else text_sources_of(path)
+    examples = _by_part(sources, tuple(keys), contigs, tokenizer, digests)
     digests |= contigs.digests if contigs else {}
     if not examples["train"]:
         raise InputError(f"{path}: no example is of split=train; those to train on would work")
@@ -94,35 +106,46 @@ def read_labelled(
             parts["train"], parts[name] = drawn(parts["train"], share, (name, seed), f"{path}: {name}_fraction")
     train, valid, test = (parts.get(name) for name in ("train", "valid", "test"))
     common = shared(test, *(part for part in (train, valid) if part)) if test else 0
-    return Labelled(str(path), meaning, train, valid, test, digests, common)
+    dev_tested = one_of is None and any(source.renamed for source in sources)
+    return Labelled(str(path), meaning, train, valid, test, digests, common, dev_tested)
 
 
-def read_sequences(path: str | Path) -> tuple[list[Example], dict[str, str]]:
+def read_sequences(path: str | Path, tokenizer: TextTokenizer | None = None) -> tuple[list[Example], dict[str, str]]:
     """The sequences of a file, whatever labels it has, and its SHA-256 by its path.
+
+    Args:
+        path: The file.
+        tokenizer: Numbers text, which the file holds; None if it holds nucleotides.
 
     Raises:
         InputError: The file cannot be read, or a sequence has no bases.
     """
     digests: dict[str, str] = {}
+    if tokenizer is not None:
+        return read_sentences(path, (), tokenizer, digests), digests
     return list(read_examples(path, (), digests)), digests
 
 
 def _by_part(
-    sources: list[Source], keys: tuple[str, ...], contigs: Contigs | None, digests: dict[str, str]
-) -> dict[str, list[Example]]:
+    sources: list[Source], keys: tuple[str, ...], contigs: Contigs | None, tokenizer: TextTokenizer | None,
+    digests: dict[str, str],
+) -> dict[str, list[Example]]:  # fmt: skip
     """All examples by the part they belong to; those that nobody assigns are for training."""
     found: dict[str, list[Example]] = {"train": [], "valid": [], "test": []}
     for source in sources:
         if source.label is not None:
             _check_one_class(source, keys)
-        for example in _examples(source, keys, contigs, digests):
+        for example in _examples(source, keys, contigs, tokenizer, digests):
             found[source.part or _said(example)].append(example)
     return found
 
 
 def _examples(
-    source: Source, keys: tuple[str, ...], contigs: Contigs | None, digests: dict[str, str]
-) -> Iterator[Example]:
+    source: Source, keys: tuple[str, ...], contigs: Contigs | None, tokenizer: TextTokenizer | None,
+    digests: dict[str, str],
+) -> Iterator[Example]:  # fmt: skip
+    if tokenizer is not None:
+        return iter(read_sentences(source.path, keys, tokenizer, digests))
     if contigs is not None:
         return read_located(source.path, keys, source.label, contigs, digests)
     if source.label is not None:
@@ -149,7 +172,8 @@ def _said(example: Example) -> str:
 
 def _part(examples: list[Example], meaning: Meaning) -> Part:
     names, codes = tuple(e.name for e in examples), tuple(e.codes for e in examples)
-    unknown = next((e for e in examples if (e.codes == alphabet.N).all()), None)
+    texts = tuple(e.sentences for e in examples if e.sentences)
+    unknown = next((e for e in examples if not texts and (e.codes == alphabet.N).all()), None)
     if unknown is not None:
         raise InputError(f"{unknown.place}: found nothing but N; one known base or more would work")
-    return Part(names, codes, meaning.targets(examples))
+    return Part(names, codes, meaning.targets(examples), texts=texts)

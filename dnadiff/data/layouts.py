@@ -11,20 +11,32 @@ r"""Which files of a labelled data set hold what: found by name, never guessed.
 Where the bases are in a genome, the same files hold coordinates instead: a table or BED where FASTA stands above, and a
 file for each class may be a table, as in train/promoter.csv.gz (Genomic Benchmarks).
 
+Text is one table, or a file for each part: train.tsv and dev.tsv, or the names that the files of GLUE come with. Where
+only ``dev`` is there, as in GLUE, whose own test part has no labels, it is the test part, and the best weights are
+chosen on what is drawn out of the training part.
+
 A part may be called ``train``, ``valid``, ``val``, ``dev``, ``validation`` or ``test``. A folder that is two of these
 at once, or none, is refused.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from dnadiff.data.examples import FASTA_SUFFIXES, is_sequences, stem_of, suffix_of
 from dnadiff.data.located import is_located
+from dnadiff.data.sentences import is_sentences
 from dnadiff.errors import InputError
 
 PARTS = {"train": "train", "valid": "valid", "val": "valid", "dev": "valid", "validation": "valid", "test": "test"}
 """What each part may be called."""
+
+OF_TEXT = PARTS | {
+    "in_domain_train": "train", "in_domain_dev": "valid", "out_of_domain_dev": "valid",
+    "msr_paraphrase_train": "train", "msr_paraphrase_test": "test",
+}  # fmt: skip
+"""What each part of text may be called, by the files of CoLA and MRPC too."""
 
 _PIECE = re.compile(r"(?P<part>[a-z]+)-\d+-of-\d+(-[0-9a-f]+)?")
 _WORKS = "train.csv and test.csv, a FASTA file a class, or a folder of .txt files a class, would work"
@@ -38,11 +50,13 @@ class Source:
         path: Where it is.
         part: ``train``, ``valid`` or ``test``; None if the examples say it themselves, or nobody does.
         label: The class of everything in it; None if the examples say theirs.
+        renamed: Whether the data call it a validation part and it is the test part, as in GLUE.
     """
 
     path: Path
     part: str | None = None
     label: str | None = None
+    renamed: bool = False
 
 
 def sources_of(path: str | Path, *, located: bool = False) -> list[Source]:
@@ -75,6 +89,39 @@ def sources_of(path: str | Path, *, located: bool = False) -> list[Source]:
     return [source for entry in parts for source in _part_sources(entry, located)]
 
 
+def text_sources_of(path: str | Path) -> list[Source]:
+    """The files of a data set of text, in the order of their names.
+
+    Args:
+        path: A table, or a folder with a table for each part.
+
+    Raises:
+        InputError: The folder holds something else, a part twice, or no part to train on.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return [Source(path)]
+    files = sorted(f for f in path.iterdir() if not f.name.startswith(".") and (f.is_dir() or is_sentences(f)))
+    works = "train.tsv and dev.tsv, or the files of one task of GLUE, would work"
+    foreign = next((file for file in files if file.is_dir() or _part(file, OF_TEXT) is None), None)
+    if foreign is not None:
+        raise InputError(f"{path}: found {foreign.name}, which names no part; {works}")
+    sources = [Source(file, _part(file, OF_TEXT)) for file in files]
+    parts = {source.part: source for source in sources}
+    for source in sources:
+        other, domains = parts[source.part], {"in_domain_dev", "out_of_domain_dev"}
+        both = {stem_of(other.path), stem_of(source.path)} == domains or (
+            _is_piece(other.path) and _is_piece(source.path)
+        )
+        if source != other and not both:
+            raise InputError(f"{path}: found both {source.path.name} and {other.path.name}; one of them would work")
+    if "train" not in parts:
+        raise InputError(f"{path}: found nothing to train on; {works}")
+    if "test" in parts:
+        return sources
+    return [Source(s.path, "test", renamed=True) if s.part == "valid" else s for s in sources]
+
+
 def _entries(folder: Path, located: bool) -> list[Path]:
     """The files that hold sequences, or coordinates, and the folders, by name; no hidden ones, and nothing else."""
     holds = is_located if located else is_sequences
@@ -82,10 +129,10 @@ def _entries(folder: Path, located: bool) -> list[Path]:
     return [entry for entry in shown if entry.is_dir() or holds(entry)]
 
 
-def _part(entry: Path) -> str | None:
+def _part(entry: Path, names: Mapping[str, str] = PARTS) -> str | None:
     name = (entry.name if entry.is_dir() else stem_of(entry)).lower()
     piece = _PIECE.fullmatch(name)
-    return PARTS.get(piece["part"] if piece else name)
+    return names.get(piece["part"] if piece else name)
 
 
 def _is_piece(entry: Path) -> bool:

@@ -2,7 +2,7 @@ r"""Parts of a labelled data set, and how one is drawn out of another.
 
 Each sequence has a number that its bases and a seed decide. Of each class the lowest share leaves, or every N-th in the
 order of the numbers. Equal sequences, and a sequence and its reverse complement, have the same number, so they never
-end up on both sides.
+end up on both sides. Nor do equal texts.
 """
 
 from dataclasses import dataclass, replace
@@ -20,15 +20,17 @@ class Part:
 
     Attributes:
         names: Of the sequences, (n,).
-        codes: Their bases, A 0, C 1, G 2, T 3, N 4, a uint8 array each, of any lengths.
+        codes: Their bases, A 0, C 1, G 2, T 3, N 4, a uint8 array each, of any lengths; of text the token ids, int64.
         targets: As ``Meaning.targets`` gives them, n rows; of labels a base, n arrays.
         drawn: Whether the data did not name this part.
+        texts: Of text, each one's sentence or pair of sentences; empty of nucleotides.
     """
 
     names: tuple[str, ...]
     codes: tuple[np.ndarray, ...]
     targets: np.ndarray
     drawn: bool = False
+    texts: tuple[tuple[str, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -43,12 +45,20 @@ class Part:
         """Bases of the longest sequence."""
         return max(len(codes) for codes in self.codes)
 
+    @property
+    def identities(self) -> list[bytes]:
+        """What is the same of two examples that are equal: ``canonical`` of nucleotides, the sentences of text."""
+        if self.texts:
+            return ["\0".join(sentences).encode() for sentences in self.texts]
+        return [canonical(codes) for codes in self.codes]
+
 
 def joined(*parts: Part) -> Part:
     """All examples of some parts."""
     names = tuple(name for part in parts for name in part.names)
     codes = tuple(codes for part in parts for codes in part.codes)
-    return Part(names, codes, np.concatenate([part.targets for part in parts]))
+    texts = tuple(text for part in parts for text in part.texts)
+    return Part(names, codes, np.concatenate([part.targets for part in parts]), texts=texts)
 
 
 def canonical(codes: np.ndarray) -> bytes:
@@ -75,13 +85,13 @@ def at_most(part: Part, count: int, *key: object) -> Part:
 
 def shared(part: Part, *others: Part) -> int:
     """How many examples of a part are in others too, on either strand."""
-    known = {canonical(codes) for other in others for codes in other.codes}
-    return sum(canonical(codes) in known for codes in part.codes)
+    known = {identity for other in others for identity in other.identities}
+    return sum(identity in known for identity in part.identities)
 
 
 def different(part: Part) -> int:
     """How many different sequences a part has; one and its reverse complement count once."""
-    return len({canonical(codes) for codes in part.codes})
+    return len(set(part.identities))
 
 
 def drawn(part: Part, share: float, key: tuple[object, ...], where: str) -> tuple[Part, Part]:
@@ -135,11 +145,12 @@ def _cut(part: Part, leaves: np.ndarray, where: str) -> tuple[Part, Part]:
 def _rows(part: Part, wanted: np.ndarray) -> Part:
     numbers = np.flatnonzero(wanted).tolist()
     names, codes = tuple(part.names[i] for i in numbers), tuple(part.codes[i] for i in numbers)
-    return Part(names, codes, part.targets[wanted], part.drawn)
+    texts = tuple(part.texts[i] for i in numbers) if part.texts else ()
+    return Part(names, codes, part.targets[wanted], part.drawn, texts)
 
 
 def _keys(part: Part) -> np.ndarray:
-    return np.array([key64(canonical(codes)) >> 1 for codes in part.codes], dtype=np.int64)
+    return np.array([key64(identity) >> 1 for identity in part.identities], dtype=np.int64)
 
 
 def _classes(part: Part) -> np.ndarray:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from dnadiff.evaluation.metrics import better, measured
 
@@ -38,7 +38,7 @@ class Known:
     """Vectors with their targets.
 
     Attributes:
-        rows: (n, D).
+        rows: (n, D), an array or a sparse matrix.
         targets: Classes (n,), zeros and ones (n, K), or numbers (n, T).
     """
 
@@ -52,14 +52,15 @@ class Probe(abc.ABC):
     Args:
         kind: ``class``, ``multilabel`` or ``regression``.
         settings: What is tried, in ascending order.
+        scaled: Whether components are scaled first; those of sparse rows are not.
 
     Attributes:
         chosen: The setting taken; there once ``fit`` was called, like ``validation``.
         validation: Its figures on the validation part; None without one.
     """
 
-    def __init__(self, kind: str, settings: Sequence[float]) -> None:
-        self.kind, self.settings = kind, tuple(settings)
+    def __init__(self, kind: str, settings: Sequence[float], *, scaled: bool = True) -> None:
+        self.kind, self.settings, self.scaled = kind, tuple(settings), scaled
         self.validation: dict[str, float | None] | None = None
 
     def fit(self, train: Known, valid: Known | None, metric: str) -> "Probe":
@@ -70,9 +71,9 @@ class Probe(abc.ABC):
             valid: What the setting is chosen on; None takes the middle one.
             metric: By which it is chosen; the first of equals is taken.
         """
-        self._scale = StandardScaler().fit(train.rows)
+        self._scale = (StandardScaler() if self.scaled else FunctionTransformer()).fit(train.rows)
         self._make = self._fitted(self._scale.transform(train.rows), train.targets)
-        settings = self._possible(len(train.rows))
+        settings = self._possible(train.rows.shape[0])
         self.chosen = settings[len(settings) // 2]
         if valid is not None:
             rows = self._scale.transform(valid.rows)
@@ -102,10 +103,11 @@ class LinearProbe(Probe):
     Args:
         kind: ``class``, ``multilabel`` or ``regression``.
         settings: Inverse strengths.
+        scaled: Whether components are scaled first.
     """
 
-    def __init__(self, kind: str, settings: Sequence[float] = STRENGTHS) -> None:
-        super().__init__(kind, settings)
+    def __init__(self, kind: str, settings: Sequence[float] = STRENGTHS, *, scaled: bool = True) -> None:
+        super().__init__(kind, settings, scaled=scaled)
 
     def _fitted(self, rows: np.ndarray, targets: np.ndarray) -> Callable[[float], Predict]:
         def classes(strength: float) -> Predict:
@@ -114,12 +116,13 @@ class LinearProbe(Probe):
         def labels(strength: float) -> Predict:
             models = [_logistic(strength, rows, column) if np.ptp(column) else column[0] for column in targets.T]
             return lambda wanted: np.stack(
-                [np.full(len(wanted), m) if np.isscalar(m) else m.predict_proba(wanted)[:, 1] for m in models], axis=1
+                [np.full(wanted.shape[0], m) if np.isscalar(m) else m.predict_proba(wanted)[:, 1] for m in models],
+                axis=1,
             )
 
         def numbers(strength: float) -> Predict:
             model = Ridge(alpha=1 / strength).fit(rows, targets.reshape(len(targets), -1))
-            return lambda wanted: model.predict(wanted).reshape(len(wanted), -1)
+            return lambda wanted: model.predict(wanted).reshape(wanted.shape[0], -1)
 
         return {"class": classes, "multilabel": labels, "regression": numbers}[self.kind]
 

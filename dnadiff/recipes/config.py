@@ -4,7 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from dnadiff.config import compose, compose_finetune, groups, to_json
+from dnadiff.config import FinetuneConfig, compose, compose_finetune, groups, to_json
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.upstream_keys import translate
 
@@ -15,7 +15,7 @@ def ls(group: str | None = None) -> None:
     Raises:
         InputError: There is no such group.
     """
-    found = groups()
+    found = {**groups(), **{"convention": groups(FinetuneConfig)["convention"]}}
     if group is not None and group not in found:
         raise InputError(f"{group}: no such group of presets; {did_you_mean(group, found)}")
     for name in found if group is None else [group]:

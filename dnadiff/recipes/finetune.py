@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from dnadiff.config import FinetuneConfig, from_json, to_json
 from dnadiff.data.labelled import Labelled, read_labelled
 from dnadiff.data.plain_json import read_json
+from dnadiff.data.tokenizer import TextTokenizer
 from dnadiff.errors import InputError, printable
 from dnadiff.recipes import run_folder
+from dnadiff.recipes.finetune_task import reading
 from dnadiff.recipes.loop import Say, State, go_on, newest, optimising, teller
 from dnadiff.schema.finetune import SCRATCH
 from dnadiff.training.memory import keep_freed_memory
@@ -55,10 +57,11 @@ def finetune(
         raise InputError("finetune: no labelled data; dna-diff finetune RUN DATA, or data.path=DATA, would work")
     folder, say = run_folder.free_folder(out, config.data.path), teller(quiet)
     config = replace(config, seed=secrets.randbits(32) if config.seed is None else config.seed)
-    data = examples_of(config)
+    config, tokenizer = read = reading(config)
+    data = examples_of(config, read.of_text)
     from dnadiff.recipes.finetune_plan import plan  # torch is imported once the data are known to be good
 
-    job = plan(config, data)
+    job = plan(config, data, tokenizer=tokenizer)
     say(job.report())
     if not dry_run:
         with _alone(folder, job):
@@ -93,12 +96,13 @@ def resume(
     keep_freed_memory()
     folder, say = Path(run), teller(quiet)
     config = run_folder.extended(_config(folder), overrides or [], EXTENDS)
-    data = examples_of(config)
+    begun = folder if any((folder / "checkpoints").glob("step-*")) and (folder / "model").is_dir() else None
+    config, tokenizer = read = reading(config, begun)
+    data = examples_of(config, read.of_text)
     _check_data(folder, data)
     from dnadiff.recipes.finetune_plan import plan
 
-    begun = any((folder / "checkpoints").glob("step-*")) and (folder / "model").is_dir()
-    job = plan(config, data, folder if begun else None)
+    job = plan(config, data, begun, tokenizer)
     if dry_run:
         say(job.report())
         return folder
@@ -111,8 +115,12 @@ def resume(
     return folder
 
 
-def examples_of(config: FinetuneConfig) -> Labelled:
+def examples_of(config: FinetuneConfig, tokenizer: TextTokenizer | None) -> Labelled:
     """The labelled data that a fine-tuning asks for, cut into parts as it says.
+
+    Args:
+        config: What it asks for.
+        tokenizer: Numbers text; None if nucleotides are read.
 
     Raises:
         InputError: They cannot be read or cut.
@@ -121,6 +129,7 @@ def examples_of(config: FinetuneConfig) -> Labelled:
     return read_labelled(
         str(data.path), data.label, kind=data.kind, genome=data.genome, valid_fraction=data.valid_fraction,
         test_fraction=data.test_fraction, redraw=data.redraw, one_of=data.one_of, seed=int(config.seed or 0),
+        tokenizer=tokenizer,
     )  # fmt: skip
 
 
@@ -181,7 +190,9 @@ def _fit(folder: Path, job: "Plan", state: State, say: Say, quiet: bool, argv: l
     )
 
     def publish(step: int, weights: Mapping[str, "Tensor"]) -> None:
-        save_predictor(folder / "model", _with(job, weights), job.spec, facts | _chosen(module, step))
+        save_predictor(
+            folder / "model", _with(job, weights), job.spec, facts | _chosen(module, step), job.frame.tokenizer
+        )
 
     say(f"folder       {printable(str(folder))}")
     data = Windows(

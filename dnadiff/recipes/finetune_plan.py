@@ -3,18 +3,20 @@
 import math
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from dnadiff.checkpoints.folder import any_spec, load, model_folder, read_spec
+from dnadiff.checkpoints.folder import any_spec, load, load_tokenizer, model_folder, read_spec
 from dnadiff.checkpoints.predictor import build_predictor, frame_of, pattern_of
-from dnadiff.data.example_batches import ExampleDataset, Frame
+from dnadiff.data.example_batches import ExampleDataset, RowFrame
 from dnadiff.data.hidden import hidden
 from dnadiff.data.labelled import Labelled
 from dnadiff.data.parts import Part
-from dnadiff.data.tokenizers import NucleotideTokenizer
+from dnadiff.data.tokenizer import TextTokenizer, Tokenizer, in_spec
+from dnadiff.data.tokenizers import NUCLEOTIDES, NucleotideTokenizer
 from dnadiff.errors import InputError
 from dnadiff.evaluation.metrics import BEST, LOWER_IS_BETTER, measured
 from dnadiff.models.heads import Predictor
@@ -48,7 +50,7 @@ class Plan:
     data: Labelled
     spec: dict[str, Any]
     predictor: Predictor
-    frame: Frame
+    frame: RowFrame
     pace: Pace
     precision: str
     seconds: float = 0.0
@@ -87,14 +89,14 @@ class Plan:
         """Some lines for people."""
         c, meaning = self.config, self.data.meaning
         n = sum(p.numel() for p in self.predictor.parameters())
-        strands = "both strands averaged" if c.data.both_strands else "one strand"
+        read = f"{self.frame.unit}, {self._read()}"
         way = "lowest" if c.train.metric in LOWER_IS_BETTER else "highest"
         chosen = f"the {way} {c.train.metric} on validation" if self.data.valid else "the last, nothing is held out"
         return "\n".join([
             *(f"{name:<13}{self._part(part)}" for name, part in self.data.parts.items()),
             *([f"shared       {self._shared()}"] if self.data.shared else []),
             f"targets      {meaning.kind}: {_listed(meaning.names)}",
-            f"rows         {self.frame.bases:,} bases, {strands}{', any number of them hidden' * c.data.masked}",
+            f"rows         {self.frame.bases:,} {read}{', any number of them hidden' * c.data.masked}",
             f"model        {n:,} parameters, {self._head()}, from {c.start}",
             f"step         {c.optim.batch_size} examples, {self.seconds:.2f} s in {self.precision}",
             f"length       {self.pace.steps:,} steps ({c.train.epochs:g} epochs), "
@@ -103,12 +105,18 @@ class Plan:
             f"seed         {c.seed}",
         ])  # fmt: skip
 
+    def _read(self) -> str:
+        if self.data.train.texts:
+            return "the beginning of longer texts" if self.config.data.crop else "whole texts"
+        return "both strands averaged" if self.config.data.both_strands else "one strand"
+
     def _head(self) -> str:
         return "a head on every base" if self.data.meaning.kind == "tokens" else f"{self.config.head.pooling} pooling"
 
     def _part(self, part: Part) -> str:
         drawn = ", drawn out of the training part" if part.drawn else ""
-        return f"{len(part):,} sequences{self._balance(part)}{drawn}"
+        drawn += ", which the data call dev" * (part is self.data.test and self.data.dev_tested)
+        return f"{len(part):,} {self.data.noun}{self._balance(part)}{drawn}"
 
     def _balance(self, part: Part) -> str:
         if self.data.meaning.kind != "class":
@@ -118,16 +126,17 @@ class Plan:
 
     def _shared(self) -> str:
         n, test = self.data.shared, self.data.test
-        return f"{n:,} of the {len(test):,} test sequences are in the other parts too" if test else ""
+        return f"{n:,} of the {len(test):,} test {self.data.noun} are in the other parts too" if test else ""
 
 
-def plan(config: FinetuneConfig, data: Labelled, begun: Any = None) -> Plan:  # noqa: ANN401 (a path or None)
+def plan(config: FinetuneConfig, data: Labelled, begun: Path | None = None, tokenizer: Tokenizer = NUCLEOTIDES) -> Plan:
     """The parts of a fine-tuning, built and tried on one batch.
 
     Args:
         config: What to do.
         data: The examples.
         begun: The model folder of a run that is resumed, whose spec is taken; None makes it anew.
+        tokenizer: Numbers the examples.
 
     Raises:
         InputError: The model cannot be read, does not fit, or a setting cannot be honoured.
@@ -141,8 +150,8 @@ def plan(config: FinetuneConfig, data: Labelled, begun: Any = None) -> Plan:  # 
     _check_choice(config, data)
     micro_batch(config.optim.batch_size, config.optim.accumulate, 1)
     torch.manual_seed(key64("init", config.seed) >> 1)
-    spec = any_spec(model_folder(begun)) if begun is not None else _spec(config, data)
-    frame = frame_of(spec)
+    spec = any_spec(model_folder(begun)) if begun is not None else _spec(config, data, tokenizer)
+    frame = frame_of(spec, tokenizer)
     _check_lengths(config, data, frame)
     predictor = build_predictor(spec)
     if config.start != SCRATCH and begun is None:
@@ -152,10 +161,11 @@ def plan(config: FinetuneConfig, data: Labelled, begun: Any = None) -> Plan:  # 
     return job
 
 
-def _spec(config: FinetuneConfig, data: Labelled) -> dict[str, Any]:
+def _spec(config: FinetuneConfig, data: Labelled, tokenizer: Tokenizer) -> dict[str, Any]:
     """What the predictor is built from: the backbone of a model that is there, or one from scratch."""
-    base = _scratch(config.model) if config.start == SCRATCH else _of_run(config.start, config.model.dropout)
-    bos = bool(base.get("bos", False))
+    scratch, dropout = config.start == SCRATCH, config.model.dropout
+    base = _scratch(config.model, tokenizer) if scratch else _of_run(config.start, dropout)
+    bos = bool(base.get("bos", False) or base.get("text", {}).get("window_ends", False))
     longest = max(part.longest for part in data.parts.values())
     meaning, bases = data.meaning, config.data.length or longest
     spec = {
@@ -163,8 +173,8 @@ def _spec(config: FinetuneConfig, data: Labelled) -> dict[str, Any]:
         "algo": base["algo"],
         "length": bases + bos,
         "bos": bos,
-        "n_token": NucleotideTokenizer.n_id in base["parameterization"]["allowed"],
-        "tokenizer": NucleotideTokenizer().to_json(),
+        "n_token": _reads_n(base, tokenizer),
+        "tokenizer": in_spec(tokenizer),
         "backbone": base["backbone"],
         "pattern": pattern_of(base),
         "readout": _readout(data),
@@ -181,15 +191,20 @@ def _spec(config: FinetuneConfig, data: Labelled) -> dict[str, Any]:
     return spec
 
 
-def _scratch(model: ModelConfig) -> dict[str, Any]:
-    allowed = {"name": "subs", "allowed": list(NucleotideTokenizer.base_ids)}
-    return {"algo": SCRATCH, "backbone": backbone_section(model, 0), "parameterization": allowed}
+def _reads_n(base: dict[str, Any], tokenizer: Tokenizer) -> bool:
+    """Whether N is a token like the others."""
+    return not isinstance(tokenizer, TextTokenizer) and NUCLEOTIDES.n_id in base["parameterization"]["allowed"]
+
+
+def _scratch(model: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any]:
+    allowed = {"name": "subs", "allowed": list(NUCLEOTIDES.base_ids)}
+    return {"algo": SCRATCH, "backbone": backbone_section(model, 0, tokenizer), "parameterization": allowed}
 
 
 def _of_run(start: str, dropout: float) -> dict[str, Any]:
     spec = read_spec(start)
-    if spec.get("tokenizer", {}).get("name") != NucleotideTokenizer.name:
-        raise InputError(f"{start}: does not read nucleotides; a model trained on DNA would work")
+    if not isinstance(load_tokenizer(start), NucleotideTokenizer | TextTokenizer):
+        raise InputError(f"{start}: reads neither nucleotides nor text; a model trained on DNA would work")
     if dropout and "dropout" not in spec["backbone"]:
         raise InputError(f"model.dropout={dropout:g}: the network of {start} has none; leave it out")
     return {**spec, "backbone": {**spec["backbone"], **({"dropout": dropout} if dropout else {})}}
@@ -246,13 +261,13 @@ def _check_choice(config: FinetuneConfig, data: Labelled) -> None:
         )
 
 
-def _check_lengths(config: FinetuneConfig, data: Labelled, frame: Frame) -> None:
+def _check_lengths(config: FinetuneConfig, data: Labelled, frame: RowFrame) -> None:
     for name, part in data.parts.items():
         if part.longest > frame.bases and not config.data.crop:
             first = next(i for i, codes in enumerate(part.codes) if len(codes) > frame.bases)
             raise InputError(
-                f"{data.path}: '{part.names[first]}' of the {name} part has {len(part.codes[first]):,} bases and rows "
-                f"{frame.bases:,}; a larger data.length, or data.crop=true, would work"
+                f"{data.path}: '{part.names[first]}' of the {name} part has {len(part.codes[first]):,} {frame.unit} "
+                f"and rows {frame.bases:,}; a larger data.length, or data.crop=true, would work"
             )
 
 

@@ -12,6 +12,7 @@ from dnadiff.data.parts import Part
 from dnadiff.evaluation import base_baselines
 from dnadiff.evaluation.baselines import differ_in_length, length, majority, words
 from dnadiff.evaluation.metrics import LOWER_IS_BETTER, Predictions, intervals, measured
+from dnadiff.evaluation.text_baselines import bag_of_words
 from dnadiff.recipes.tables import Column, publish, tsv, write_whole
 from dnadiff.schema.finetune import METRICS
 from dnadiff.training import ranks
@@ -80,7 +81,10 @@ def _rows(model: Any, job: "Plan", part: Part, name: str) -> Iterator[tuple[str,
         yield "five bases around", base_baselines.neighbours(job.data, part)
         yield _MAJORITY["tokens"], base_baselines.majority(job.data, part)
     elif job.config.baselines and name == "test":
-        yield "k-mers and positions", words(job.data, part, job.config.train.metric)
+        if part.texts:
+            yield "bag of words", bag_of_words(job.data, part, job.config.train.metric)
+        else:
+            yield "k-mers and positions", words(job.data, part, job.config.train.metric)
         if differ_in_length(job.data):
             yield "length alone", length(job.data, part)
         yield _MAJORITY[job.data.meaning.kind], majority(job.data, len(part))
@@ -117,16 +121,19 @@ def _protocol(job: "Plan", step: int) -> list[str]:
     judged = "validation part, bases hidden" if config.data.masked else "validation part"
     chosen = f"{way} {config.train.metric} on the {judged}" if data.valid else "last, nothing was held out"
     strands = "outputs of both strands averaged" if config.data.both_strands else "one strand"
+    read = "" if data.train.texts else f"; {strands}"
     split = "validation part redrawn" if config.data.redraw else "fixed split"
     split = f"fold {config.data.fold}" if config.data.fold else split
     lines = [
         f"{split}: {', '.join(parts)}; the test part was scored once",
-        f"weights of step {step} of {job.pace.steps}: {chosen}; {strands}; from {config.start}; seed {config.seed}",
+        f"weights of step {step} of {job.pace.steps}: {chosen}{read}; from {config.start}; seed {config.seed}",
     ]
+    if data.dev_tested:
+        lines.append("the test part is what the data call dev, as GLUE's own test part has no labels")
     if config.bootstrap and data.test:
         lines.append(
             f"intervals: 95 %, {config.bootstrap:,} bootstrap resamples of the test part; one seed of training"
         )
     if data.shared and data.test:
-        lines.append(f"{data.shared:,} of the {len(data.test):,} test sequences are in the other parts too")
+        lines.append(f"{data.shared:,} of the {len(data.test):,} test {data.noun} are in the other parts too")
     return lines

@@ -11,6 +11,7 @@ from dnadiff.checkpoints.predictor import load_predictor
 from dnadiff.checkpoints.provenance import provenance, write_provenance
 from dnadiff.data import atomic
 from dnadiff.data.labelled import read_sequences
+from dnadiff.data.tokenizer import TextTokenizer
 from dnadiff.errors import printable
 from dnadiff.recipes.tables import write_whole
 from dnadiff.training import ranks
@@ -32,7 +33,7 @@ def predict(
 
     Args:
         model: Model folder or run folder of ``finetune``.
-        data: FASTA or a table of sequences; labels in it are not looked at.
+        data: FASTA or a table of sequences, of models of text a table; labels in it are not looked at.
         out: File to write, or ``-``.
         both_strands: Average the outputs of both strands; else it is done if it was in the model's validation.
         batch_size: Sequences at once.
@@ -44,7 +45,8 @@ def predict(
     """
     atomic.check_file(out)
     tuned = load_predictor(model)
-    examples, digests = read_sequences(data)
+    tokenizer = tuned.frame.tokenizer
+    examples, digests = read_sequences(data, tokenizer if isinstance(tokenizer, TextTokenizer) else None)
     for example in examples:
         tuned.check(example.codes, example.place)
     tuned.predictor.to(ranks.device())

@@ -25,7 +25,7 @@ WINDOWS = ("random", "tiling")
 N_POLICIES = ("pad", "token")
 OPTIMIZERS = ("adamw", "muon")
 PARALLELS = ("ddp", "fsdp")
-LR_SCHEDULES = ("constant", "cosine")
+LR_SCHEDULES = ("constant", "cosine", "linear")
 
 __all__ = [
     "ALGOS", "ATTENTIONS", "BACKBONES", "COMPILES", "ESTIMATORS", "LOGGERS", "LR_SCHEDULES", "NOISES", "N_POLICIES",
@@ -132,8 +132,8 @@ class OptimConfig:
         eps: AdamW's epsilon.
         weight_decay: Decoupled weight decay.
         warmup_steps: Steps of linear warm-up.
-        schedule: After the warm-up: ``constant``, or ``cosine`` down to ``lr_min`` at ``train.steps``.
-        lr_min: Learning rate at the end of the cosine.
+        schedule: After the warm-up: ``constant``, or ``cosine`` or ``linear`` down to ``lr_min`` at the last step.
+        lr_min: Learning rate at the end of the cosine or line.
         clip: Largest norm of the gradient; 0 clips nothing.
         ema: Decay of the exponential moving average of the weights; 0 keeps none.
         batch_size: Windows a step, over all devices.
@@ -297,7 +297,7 @@ class Config:
         require(not (self.model.rc and self.data.bos), opened)
         eager = self.compile != "true" or self.train.parallel != "fsdp"
         require(eager, "compile=true: cannot follow the weights of train.parallel=fsdp; set compile=auto")
-        decays = self.optim.schedule != "cosine" or self.train.steps is not None
-        require(decays, "optim.schedule=cosine: decays until the last step; give train.steps")
+        ends = self.optim.schedule == "constant" or self.train.steps is not None
+        require(ends, f"optim.schedule={self.optim.schedule}: decays until the last step; give train.steps")
         gap, length = self.data.gap, self.model.length
         require(gap is None or gap >= length, f"data.gap={gap}: is shorter than a window; give at least {length}")

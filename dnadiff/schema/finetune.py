@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from dnadiff.errors import InputError
 from dnadiff.schema import PRECISIONS, ModelConfig, OptimConfig
 from dnadiff.schema.checks import choice, number, require
+from dnadiff.schema.text import TaskConfig, TokenizerConfig, check_defaults
 
 LABEL_KINDS = ("auto", "class", "multilabel", "regression", "tokens")
 POOLINGS = ("mean", "mean_all", "attention", "first", "positions")
@@ -15,6 +16,8 @@ METRICS = {
     "tokens": ("accuracy", "mcc", "f1", "auroc", "auprc", "loss"),
 }
 SCRATCH = "scratch"
+_OF_SEQUENCES = ("genome", "reverse_complement", "both_strands", "masked")
+"""Keys of the section ``data`` that only nucleotides have a use for."""
 
 
 @dataclass
@@ -22,7 +25,8 @@ class LabelledConfig:
     """Which examples, what their labels mean, and how they become rows.
 
     Attributes:
-        path: A table, a FASTA file, or a folder in one of the layouts of labelled data.
+        path: A table, a FASTA file, or a folder in one of the layouts of labelled data; of text a table or a folder of
+            them, such as a task of GLUE.
         label: Columns of the tables, or words before ``=`` in the descriptions, that hold the labels.
         kind: ``class``, ``multilabel``, ``regression`` or ``tokens`` (a letter a base); ``auto`` is what the labels
             look like, never tokens.
@@ -31,8 +35,8 @@ class LabelledConfig:
         test_fraction: Share of the training part to test on, if the data name no such part; 0 for none.
         redraw: Draw the validation part anew by the seed, out of what the data name training and validation part.
         fold: Test on one of several parts of all examples, such as 2/5; as many as examples leave one out.
-        length: Bases of a row; None is the longest sequence.
-        crop: Read the middle of longer sequences, which else are refused.
+        length: Bases, or tokens of text, of a row; None is the longest sequence.
+        crop: Read the middle of longer sequences, of text the beginning, which else are refused.
         reverse_complement: Chance that a training example is read on the other strand. Only for targets that do not
             depend on the strand.
         both_strands: Average the outputs of both strands in validation, test and prediction.
@@ -155,6 +159,8 @@ class FinetuneConfig:
     Attributes:
         seed: Seed of every random number; None draws one, which is printed and recorded.
         start: Run or model folder to begin with, or ``scratch`` for random weights.
+        task: What is read, if training begins from scratch; a model that is there says it itself.
+        tokenizer: What a token of text is, if training begins from scratch: ``bytes``, ``text8`` or ``folder``.
         precision: Training precision; ``auto`` is bf16 where the processor computes it faster, else fp32.
         baselines: Report what can be predicted without the model too.
         bootstrap: Resamples of the test part behind every interval; 0 for no intervals.
@@ -167,6 +173,8 @@ class FinetuneConfig:
 
     seed: int | None = None
     start: str = SCRATCH
+    task: TaskConfig = field(default_factory=TaskConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     precision: str = "auto"
     baselines: bool = True
     bootstrap: int = 1000
@@ -179,3 +187,18 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         choice("precision", self.precision, PRECISIONS)
         number("bootstrap", self.bootstrap, 0)
+        self._check_tokenizer()
+        if self.task.name == "text":
+            require(self.data.kind != "tokens", "data.kind=tokens: labels bases; one label a text would work")
+            require(not self.model.rc, "model.rc=true: text has one strand; leave it out")
+            check_defaults("data", self.data, _OF_SEQUENCES, "nucleotides, and this is text")
+
+    def _check_tokenizer(self) -> None:
+        name = self.tokenizer.name
+        found, text = f"tokenizer.name={name}", self.task.name == "text"
+        if self.start != SCRATCH:
+            require(name == "nucleotide", f"{found}: {self.start} has its own; leave it out")
+            return
+        require(text or name == "nucleotide", f"{found}: numbers text; add task=text or leave it out")
+        require(not text or name != "nucleotide", f"{found}: numbers bases; tokenizer=bytes would work with task=text")
+        require(name != "bpe", f"{found}: is learned in pre-training; start from such a run, or tokenizer=bytes, works")

@@ -96,15 +96,26 @@ def check_task(config: "Config") -> None:
         bases = "tokenizer.name=nucleotide: numbers bases; tokenizer=bytes would work with task=text"
         require(config.tokenizer.name != "nucleotide", bases)
         require(not config.model.rc, "model.rc=true: text has one strand; leave it out of task=text")
-        _check_defaults("data", config.data, _OF_GENOMES, "task=dna")
+        check_defaults("data", config.data, _OF_GENOMES, "task=dna")
         return
     found = f"tokenizer.name={config.tokenizer.name}: numbers text; add task=text or leave it out"
     require(config.tokenizer.name == "nucleotide", found)
-    _check_defaults("data", config.data, ("valid_path", "test_path"), "task=text")
-    _check_defaults("text", config.text, tuple(of.name for of in fields(config.text)), "task=text")
+    check_defaults("data", config.data, ("valid_path", "test_path"), "task=text")
+    check_defaults("text", config.text, tuple(of.name for of in fields(config.text)), "task=text")
 
 
-def _check_defaults(section: str, given: object, keys: tuple[str, ...], owner: str) -> None:
+def check_defaults(section: str, given: object, keys: tuple[str, ...], owner: str) -> None:
+    """Nothing if some keys of a section have their defaults.
+
+    Args:
+        section: Its name, for the message.
+        given: The section.
+        keys: Which of its keys.
+        owner: What these belong to.
+
+    Raises:
+        InputError: One has another value.
+    """
     usual = type(given)()
     for key in keys:
         value = getattr(given, key)

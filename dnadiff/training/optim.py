@@ -7,7 +7,7 @@ r"""The optimiser and its learning rate.
 
 The decay rates of a state space model are kept as logarithms in a table that is no linear map: no matrix to either.
 
-The rate rises linearly during the warm-up and then stays, or falls along half a cosine.
+The rate rises linearly during the warm-up and then stays, or falls along half a cosine or a line.
 """
 
 import math
@@ -98,17 +98,18 @@ def rate_at(step: int, *, schedule: str, warmup_steps: int, steps: int | None, f
 
     Args:
         step: Number of the step, from 0.
-        schedule: ``"constant"`` or ``"cosine"``.
+        schedule: ``"constant"``, ``"cosine"`` or ``"linear"``.
         warmup_steps: Steps of the linear rise.
-        steps: Last step, where the cosine reaches ``floor``.
-        floor: Share that the cosine ends at.
+        steps: Last step, where cosine and line reach ``floor``.
+        floor: Share that they end at.
     """
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     if schedule == "constant" or steps is None:
         return 1.0
     done = min(1.0, (step - warmup_steps) / max(1, steps - warmup_steps))
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
+    left = 1 - done if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+    return floor + (1 - floor) * left
 
 
 def _moment(value: object, parameter: Tensor) -> object:

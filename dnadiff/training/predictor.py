@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dnadiff.checkpoints.predictor import predictions
-from dnadiff.data.example_batches import Frame
+from dnadiff.data.example_batches import RowFrame
 from dnadiff.data.parts import Part
 from dnadiff.evaluation.metrics import Figures, better, measured
 from dnadiff.models.heads import Predictor
@@ -121,7 +121,7 @@ class HeldOutExamples(Validation[PredictorModule, Figures]):
     """
 
     def __init__(
-        self, part: Part, kind: str, frame: Frame, *, batch_size: int, both_strands: bool, patience: int | None
+        self, part: Part, kind: str, frame: RowFrame, *, batch_size: int, both_strands: bool, patience: int | None
     ) -> None:
         self.part, self.kind, self.frame, self.batch_size = part, kind, frame, batch_size
         self.both_strands, self.patience = both_strands, patience

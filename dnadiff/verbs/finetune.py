@@ -23,7 +23,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     seed_and_threads(parser)
     parser.epilog = (
         "DATA is a table or FASTA with labels, or a folder: train.csv, dev.csv and test.csv; a FASTA file a class; "
-        "train/CLASS/*.txt. `dna-diff config show finetune` lists the settings."
+        "train/CLASS/*.txt. Of text a table, or train.tsv and dev.tsv. "
+        "`dna-diff config show finetune` lists the settings."
     )
 
 

@@ -9,7 +9,9 @@ from dnadiff.verbs.parser import Verb
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's arguments to a parser."""
     parser.add_argument("model", metavar="MODEL", help="folder that dna-diff finetune wrote")
-    parser.add_argument("data", metavar="FASTA|CSV", help="sequences: FASTA, or a table with a column sequence")
+    parser.add_argument(
+        "data", metavar="FASTA|CSV", help="sequences: FASTA, or a table with a column sequence (of text: sentence)"
+    )
     parser.add_argument("-o", "--out", metavar="TSV", default="-", help="file to write (default: -)")
     parser.add_argument(
         "--both-strands", action="store_true", help="average both strands, as is done anyway if validation did"

@@ -16,6 +16,7 @@ from tests.runs import run, write_genome
 ROOT = Path(__file__).parents[2]
 DOCS = [*sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("*.md")), ROOT / "data" / "README.md"]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PRESETS = {group: presets for schema in SCHEMAS.values() for group, presets in groups(schema).items()}
 KEYS = {key for schema in SCHEMAS.values() for key in leaves(schema)}
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"dna-diff ([a-z]+)((?: [^`|\n>]+)?)")
@@ -85,7 +86,7 @@ def test_settings_exist(path, text):
         for word in span.split():
             key, equals, value = word.partition("=")
             if equals and word != "key=value" and re.fullmatch(r"[a-z_]+(\.[a-z_]+)*", key):
-                known = value in groups()[key] if key in groups() and value else key in KEYS
+                known = value in PRESETS[key] if key in PRESETS and value else key in KEYS
                 assert known, f"{path.name}: {word}"
 
 

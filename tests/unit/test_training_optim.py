@@ -24,10 +24,12 @@ OPTIONS = {"lr": 0.01, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1}
         (12, "cosine", 0.1 + 0.9 / 2),  # half way down
         (8, "cosine", 0.1 + 0.9 * (1 + math.sqrt(0.5)) / 2),
         (20, "cosine", 0.1),
+        (8, "linear", 0.1 + 0.9 * 0.75),
+        (20, "linear", 0.1),
         (99, "cosine", 0.1),
     ],
 )
-def test_the_rate_rises_and_then_stays_or_falls_along_a_cosine(step, schedule, share):
+def test_the_rate_rises_and_then_stays_or_falls_along_a_cosine_or_a_line(step, schedule, share):
     assert rate_at(step, schedule=schedule, warmup_steps=4, steps=20, floor=0.1) == pytest.approx(share)
 
 
