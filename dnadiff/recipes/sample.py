@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dnadiff.checkpoints.provenance import provenance
 from dnadiff.data.fasta_writer import FastaWriter
@@ -28,7 +29,7 @@ from dnadiff.data.tokenizer import TextTokenizer
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.recipes.conditioned import check_length, conditioned, hashes
 from dnadiff.recipes.fasta_output import earlier_seed, fasta_file, finished, write_fasta
-from dnadiff.recipes.model import DTYPES, open_any_model
+from dnadiff.recipes.model import DTYPES, Model, open_any_model
 from dnadiff.recipes.records import Recorder
 from dnadiff.recipes.shards import WHOLE, Shard, check_seed
 from dnadiff.recipes.text_records import TextRecorder, check_text_out, form_of, prompts_of, starts_of, text_recorder
@@ -91,11 +92,7 @@ def sample(
     text, given = isinstance(model.tokenizer, TextTokenizer), prompts_of(prompt, prompts)
     _check_kind(text, out, given, fill)
     filled = starts_of(model, given, length, fill) if text else []
-    length = model.window if length is None else length
-    most = FARTHEST * model.window
-    if length < 1 or (length > most and model.block_size is None):
-        raise InputError(f"--length {length}: the model read {model.window} bases at a time; 1 to {most} would work")
-    check_length(model, length)
+    length = _checked_length(model, length)
     if seed is None:
         earlier = earlier_seed(file) if file and resume else None
         seed = secrets.randbits(32) if earlier is None else earlier
@@ -113,13 +110,7 @@ def sample(
     if file and finished(file, settings):
         _tell(f"finished     {file} is there, with these settings: nothing to do", quiet)
         return
-    unit = "tokens" if text else "bases"
-    _tell(f"sample       {recorder.length:,} {unit} each, seed {seed}, {model.name}", quiet)
-    if length > model.window and walk.stride is None and model.block_size is None:
-        note = (
-            f"{length:,} {unit} are more than the {model.window:,} the model was trained on; --stride slides a window"
-        )
-        _tell(f"note         {note}", quiet)
+    _tell_what(recorder, seed, walk, "tokens" if text else "bases", quiet)
     model.denoiser.backbone.to(DTYPES[dtype])
     records, form = partial(_records, recorder, batch_size, quiet), form_of(out) if text else bytes
     if file is None:
@@ -141,6 +132,23 @@ def _check(*, n: int, batch_size: int, dtype: str) -> None:
             raise InputError(f"{name} {value}: needs 1 or more")
     if dtype not in DTYPES:
         raise InputError(f"--dtype {dtype}: {did_you_mean(dtype, DTYPES)}")
+
+
+def _checked_length(model: Model[Any], length: int | None) -> int:
+    """Bases or tokens of a sequence, the training window unless asked for otherwise."""
+    length, most = model.window if length is None else length, FARTHEST * model.window
+    if length < 1 or (length > most and model.block_size is None):
+        raise InputError(f"--length {length}: the model read {model.window} bases at a time; 1 to {most} would work")
+    check_length(model, length)
+    return length
+
+
+def _tell_what(recorder: Recorder | TextRecorder, seed: int, walk: Walk, unit: str, quiet: bool) -> None:
+    model, length = recorder.model, recorder.length
+    _tell(f"sample       {length:,} {unit} each, seed {seed}, {model.name}", quiet)
+    if length > model.window and walk.stride is None and model.block_size is None:
+        more = f"{length:,} {unit} are more than the {model.window:,} the model was trained on"
+        _tell(f"note         {more}; --stride slides a window", quiet)
 
 
 def _check_kind(text: bool, out: str | Path, prompts: Sequence[str], fill: bool) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from dnadiff.data import atomic
 from dnadiff.data.dataset import Dataset
+from dnadiff.data.documents import has_records
 from dnadiff.data.plain_json import read_json
 from dnadiff.data.stream import sha256_of
 from dnadiff.data.subwords import SubwordTokenizer, read_subwords, train_bpe
@@ -153,8 +154,7 @@ def source_of(name: str, part: str, text: TextConfig) -> Source:
         if named not in SETS:
             raise InputError(f"{name}: {named} is no set of texts; {did_you_mean(named, SETS)}")
         known = SETS[named]
-        plain = Path(file.lower().removesuffix(".gz")).suffix not in (".jsonl", ".parquet")
-        return Source(Path(file), known.documents if plain else "auto", known.detokenizer)
+        return Source(Path(file), "auto" if has_records(file) else known.documents, known.detokenizer)
     if name in SETS and not Path(name).exists():
         return Source(fetched(name, part), "auto", SETS[name].detokenizer)
     return Source(Path(name), text.documents, text.detokenizer)
