@@ -92,7 +92,7 @@ def sample(
     text, given = isinstance(model.tokenizer, TextTokenizer), prompts_of(prompt, prompts)
     _check_kind(text, out, given, fill)
     filled = starts_of(model, given, length, fill) if text else []
-    length = _checked_length(model, length)
+    length = _length(model, length)
     if seed is None:
         earlier = earlier_seed(file) if file and resume else None
         seed = secrets.randbits(32) if earlier is None else earlier
@@ -110,7 +110,7 @@ def sample(
     if file and finished(file, settings):
         _tell(f"finished     {file} is there, with these settings: nothing to do", quiet)
         return
-    _tell_what(recorder, seed, walk, "tokens" if text else "bases", quiet)
+    _announce(model, walk, recorder.length, seed, quiet)
     model.denoiser.backbone.to(DTYPES[dtype])
     records, form = partial(_records, recorder, batch_size, quiet), form_of(out) if text else bytes
     if file is None:
@@ -134,8 +134,16 @@ def _check(*, n: int, batch_size: int, dtype: str) -> None:
         raise InputError(f"--dtype {dtype}: {did_you_mean(dtype, DTYPES)}")
 
 
-def _checked_length(model: Model[Any], length: int | None) -> int:
-    """Bases or tokens of a sequence, the training window unless asked for otherwise."""
+def _check_kind(text: bool, out: str | Path, prompts: Sequence[str], fill: bool) -> None:
+    if text:
+        check_text_out(out)
+    elif prompts or fill:
+        flag = "--fill" if fill else "--prompt"
+        raise InputError(f"{flag}: is for models of text; dna-diff design completes templates of bases")
+
+
+def _length(model: Model[Any], length: int | None) -> int:
+    """Bases or tokens of a sequence, a training window if nothing was asked for."""
     length, most = model.window if length is None else length, FARTHEST * model.window
     if length < 1 or (length > most and model.block_size is None):
         raise InputError(f"--length {length}: the model read {model.window} bases at a time; 1 to {most} would work")
@@ -143,20 +151,13 @@ def _checked_length(model: Model[Any], length: int | None) -> int:
     return length
 
 
-def _tell_what(recorder: Recorder | TextRecorder, seed: int, walk: Walk, unit: str, quiet: bool) -> None:
-    model, length = recorder.model, recorder.length
+def _announce(model: Model[Any], walk: Walk, length: int, seed: int, quiet: bool) -> None:
+    """Says what will be sampled, and what to expect of sequences longer than a training window."""
+    unit = "tokens" if isinstance(model.tokenizer, TextTokenizer) else "bases"
     _tell(f"sample       {length:,} {unit} each, seed {seed}, {model.name}", quiet)
     if length > model.window and walk.stride is None and model.block_size is None:
-        more = f"{length:,} {unit} are more than the {model.window:,} the model was trained on"
-        _tell(f"note         {more}; --stride slides a window", quiet)
-
-
-def _check_kind(text: bool, out: str | Path, prompts: Sequence[str], fill: bool) -> None:
-    if text:
-        check_text_out(out)
-    elif prompts or fill:
-        flag = "--fill" if fill else "--prompt"
-        raise InputError(f"{flag}: is for models of text; dna-diff design completes templates of bases")
+        longer = f"{length:,} {unit} are more than the {model.window:,} the model was trained on"
+        _tell(f"note         {longer}; --stride slides a window", quiet)
 
 
 def _records(recorder: Recorder | TextRecorder, batch_size: int, quiet: bool, items: range) -> Iterator[Text]:
