@@ -85,16 +85,24 @@ _IDS = {
     "use": "",
     "limits": "It numbers its tokens by a vocabulary that did not come with it: it reads and writes ids.",
 }
+_TEXT = {
+    "tags": "",
+    "what": "text",
+    "unit": "token",
+    "use": "",
+    "limits": "It continues text like that it was trained on; nothing it writes is checked for truth.",
+}
+_KINDS = {"dna": _DNA, "text": _TEXT, "ids": _IDS}
 
 
-def card(spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int, *, dna: bool = True) -> str:
+def card(spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int, *, of: str = "dna") -> str:
     """The text of a model card.
 
     Args:
         spec: What the denoiser is built from.
         provenance: How the weights came about; every value becomes a row of the table.
         parameters: Number of weights.
-        dna: Whether its tokens are nucleotides; else they are ids.
+        of: What its tokens are: ``dna``, ``text`` or ``ids``.
     """
     facts = "\n".join(f"| {key} | {_cell(value)} |" for key, value in _flat(provenance))
     backbone = spec["backbone"]
@@ -106,7 +114,7 @@ def card(spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int
         length=spec["length"],
         algo=spec["algo"],
         facts=facts,
-        **(_DNA if dna else _IDS),
+        **_KINDS[of],
     )
 
 

@@ -27,7 +27,7 @@ from dnadiff.checkpoints.card import card
 from dnadiff.checkpoints.checks import Shapes, check_arguments, check_head, check_sizes
 from dnadiff.data import atomic
 from dnadiff.data.plain_json import read_json
-from dnadiff.data.tokenizers import NucleotideTokenizer, Tokenizer, tokenizer_from_json
+from dnadiff.data.tokenizers import IdsTokenizer, NucleotideTokenizer, Tokenizer, tokenizer_from_json
 from dnadiff.diffusion.block_objective import BlockNELBO, MixedBlockNELBO
 from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.discrete_objective import DiscreteNELBO
@@ -41,12 +41,13 @@ from dnadiff.diffusion.score_objective import ScoreEntropy
 from dnadiff.diffusion.uniform_objective import UniformNELBO
 from dnadiff.errors import InputError, ResourceError, did_you_mean
 from dnadiff.models.caduceus import Caduceus
+from dnadiff.models.decoder import GPT2, Llama
 from dnadiff.models.dit import DiT
 from dnadiff.models.rc import ReverseComplement
 
 FORMAT = 1
 _AGAIN = "copy or download it again"
-BACKBONES: dict[str, Callable[..., nn.Module]] = {"dit": DiT, "caduceus": Caduceus}
+BACKBONES: dict[str, Callable[..., nn.Module]] = {"dit": DiT, "caduceus": Caduceus, "llama": Llama, "gpt2": GPT2}
 PARAMETERIZATIONS = {"subs": Subs, "d3pm": D3PM, "sedd": Sedd, "next_token": NextToken}
 PROCESSES = {"absorbing": AbsorbingProcess, "uniform": UniformProcess}
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
@@ -142,7 +143,8 @@ def save_model(
         ResourceError: The disk is full.
     """
     count = sum(value.numel() for value in denoiser.backbone.state_dict().values())
-    text = card(spec, provenance, count, dna=isinstance(tokenizer, NucleotideTokenizer))
+    of = {NucleotideTokenizer.name: "dna", IdsTokenizer.name: "ids"}.get(tokenizer.name, "text")
+    text = card(spec, provenance, count, of=of)
     write_model(Path(folder), denoiser.backbone, tokenizer, spec, provenance, text, backbone_of)
 
 

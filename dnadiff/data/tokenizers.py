@@ -7,69 +7,15 @@ IUPAC codes as the genome store does, and refuses anything else rather than call
 A model that was converted without its vocabulary has ``IdsTokenizer``: its text are the ids themselves.
 """
 
-import abc
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dnadiff.data import alphabet
+from dnadiff.data.llama_tokenizer import LlamaTokenizer
+from dnadiff.data.tokenizer import Tokenizer
 from dnadiff.errors import InputError
-
-
-class Tokenizer(abc.ABC):
-    """A two-way table between text and token ids.
-
-    Attributes:
-        name: Its key in ``TOKENIZERS``.
-        vocab_size: Ids are 0 to vocab_size - 1.
-        mask_id: Stands for what is not known yet.
-        pad_id: Fills what is not there; None if no token does.
-        bos_id: Begins a sequence for models that read from left to right; None if no token does.
-        sep_id: Marks the end of a contig or text; None if no token does.
-    """
-
-    name: str
-    vocab_size: int
-    mask_id: int
-    pad_id: int | None
-    bos_id: int | None
-    sep_id: int | None
-
-    @abc.abstractmethod
-    def encode(self, text: str) -> np.ndarray:
-        """Token ids of a text, (length,) int64.
-
-        Raises:
-            InputError: A letter has no id.
-        """
-
-    @abc.abstractmethod
-    def decode(self, ids: np.ndarray | Sequence[int]) -> str:
-        """The text of token ids; specials as ``[NAME]``.
-
-        Raises:
-            InputError: An id is not in the vocabulary.
-        """
-
-    @abc.abstractmethod
-    def to_json(self) -> dict[str, Any]:
-        """Plain values from which ``tokenizer_from_json`` makes the same tokenizer."""
-
-    @classmethod
-    @abc.abstractmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Tokenizer":
-        """The tokenizer of plain values that ``to_json`` gave, or of its name alone if that says it all.
-
-        Raises:
-            InputError: They describe another tokenizer than this version has.
-        """
-
-    def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits, the same for tokenizers that number alike."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:16]
 
 
 class NucleotideTokenizer(Tokenizer):
@@ -213,7 +159,11 @@ class IdsTokenizer(Tokenizer):
 
 _COMPLEMENT = np.array([0, 1, 2, 3, 4, 5, 6, 10, 9, 8, 7, 11])
 
-TOKENIZERS: dict[str, type[Tokenizer]] = {"nucleotide": NucleotideTokenizer, "ids": IdsTokenizer}
+TOKENIZERS: dict[str, type[Tokenizer]] = {
+    "nucleotide": NucleotideTokenizer,
+    "ids": IdsTokenizer,
+    "llama": LlamaTokenizer,
+}
 
 
 def tokenizer_from_json(value: Mapping[str, Any]) -> Tokenizer:

@@ -18,6 +18,7 @@ from dnadiff.data.windows import WindowDataset
 from dnadiff.diffusion import AbsorbingProcess, CountSearch, Denoiser, NoiseSearch, Objective, PublishedSearch
 from dnadiff.errors import InputError, ResourceError
 from dnadiff.models.caduceus import Caduceus
+from dnadiff.models.decoder import Decoder
 from dnadiff.models.dit import DiT
 from dnadiff.random import Draws, key64
 from dnadiff.recipes.init_from import start_from
@@ -201,7 +202,7 @@ def _check_memory(config: Config) -> None:
     """
     model, optim, world = config.model, config.optim, ranks.world()
     tokens = micro_batch(optim.batch_size, optim.accumulate, world) * model.length * (2 if model.rc else 1)
-    weights = (12 if model.backbone == "dit" else 6) * model.hidden_size**2 * model.n_blocks
+    weights = (6 if model.backbone == "caduceus" else 12) * model.hidden_size**2 * model.n_blocks
     needed = 4 * 4 * weights // world + 2 * tokens * model.hidden_size * model.n_blocks
     device = ranks.device()
     there = torch.cuda.get_device_properties(device).total_memory if device != "cpu" else _installed()
@@ -238,7 +239,7 @@ def _implement(denoiser: Denoiser, config: Config) -> None:
     if config.scan == "mamba_ssm" and not torch.cuda.is_available():
         raise InputError("scan=mamba_ssm: runs on GPUs only and there is none; scan=torch works")
     for module in denoiser.modules():
-        if isinstance(module, DiT):
+        if isinstance(module, DiT | Decoder):
             module.attention = "sdpa" if wanted == "auto" else wanted
         elif isinstance(module, Caduceus):
             module.scan = "torch" if config.scan == "auto" else config.scan
