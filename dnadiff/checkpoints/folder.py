@@ -28,6 +28,7 @@ from dnadiff.checkpoints.checks import Shapes, check_arguments, check_head, chec
 from dnadiff.data import atomic
 from dnadiff.data.plain_json import read_json
 from dnadiff.data.tokenizers import IdsTokenizer, NucleotideTokenizer, Tokenizer, tokenizer_from_json
+from dnadiff.diffusion.adaptation import AlsoNextToken, GrowingBlocks, OpeningAttention
 from dnadiff.diffusion.block_objective import BlockNELBO, MixedBlockNELBO
 from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.discrete_objective import DiscreteNELBO
@@ -59,6 +60,8 @@ OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "uniform_nelbo": UniformNELBO,
     "next_token_nll": lambda process: NextTokenNLL(),
     "masked_lm": MaskedLM,
+    "growing_blocks": GrowingBlocks,
+    "opening_attention": OpeningAttention,
 }
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 
@@ -70,7 +73,8 @@ def build_denoiser(spec: Spec) -> Denoiser:
 
     Args:
         spec: ``backbone``, ``parameterization`` and ``process`` with the constructor arguments of what they name, and
-            ``time_conditioning``. ``objective`` says what the model is scored with, see ``build_objective``.
+            ``time_conditioning``. ``objective`` says what the model is scored with, see ``build_objective``; ``shift``
+            that the network speaks of the token after each position, which needs windows that begin with [BOS].
 
     Raises:
         InputError: Something is missing, unknown, or does not fit.
@@ -85,7 +89,12 @@ def build_denoiser(spec: Spec) -> Denoiser:
     classes = spec.get("classes", [])
     if classes and len(classes) != backbone.n_classes:
         raise InputError(f"classes: found {len(classes)} names; backbone.n_classes={backbone.n_classes} would work")
-    return Denoiser(backbone, parameterization, process, time_conditioning=bool(spec.get("time_conditioning", False)))
+    conditioned, shift = (bool(spec.get(key, False)) for key in ("time_conditioning", "shift"))
+    if shift and not spec.get("bos", False):
+        raise InputError(
+            "shift=true: says nothing of the first token of a window; bos=true, which gives it, would work"
+        )
+    return Denoiser(backbone, parameterization, process, time_conditioning=conditioned, shift=shift)
 
 
 def build_backbone(spec: Spec) -> nn.Module:
@@ -112,13 +121,15 @@ def build_objective(section: Spec, process: Process) -> Objective:
     """The objective that a section of plain JSON names, such as a spec's ``objective``: what the model is scored with.
 
     Args:
-        section: ``name`` and the constructor arguments of what it names.
+        section: ``name`` and the constructor arguments of what it names; ``ar_weight`` adds the autoregressive loss.
         process: The denoiser's.
 
     Raises:
         InputError: Something is missing, unknown, or does not fit.
     """
-    return made(OBJECTIVES, {**section, "process": process}, "objective")
+    named = {key: value for key, value in section.items() if key != "ar_weight"}
+    objective = made(OBJECTIVES, {**named, "process": process}, "objective")
+    return AlsoNextToken(objective, section["ar_weight"]) if "ar_weight" in section else objective
 
 
 def scoring_section(spec: Spec) -> Spec:

@@ -79,7 +79,13 @@ def training_in_words(config: Config) -> str:
     blocks = [f"blocks of {sizes}"] if config.block_size else []
     if algo.clip or algo.clip_search:
         blocks += [f"noise levels {algo.clip[0]:g} to {algo.clip[1]:g}" if algo.clip else "noise levels searched"]
-    return ", ".join([algo.name, *ablated, *blocks, what, conditioning])
+    on_the_way = [
+        *([f"growing from 1 in {algo.grow:,} steps"] if algo.grow else []),
+        *([f"attention opening in {algo.opening:,} steps ({algo.opening_by})"] if algo.opening else []),
+        *(["read at the base before"] if algo.shift else []),
+        *([f"{algo.ar_weight:g} of the autoregressive loss"] if algo.ar_weight else []),
+    ]
+    return ", ".join([algo.name, *ablated, *blocks, *on_the_way, what, conditioning])
 
 
 def _mdlm(config: Config) -> Method:
@@ -93,7 +99,16 @@ def _mdlm(config: Config) -> Method:
     if algo.importance_sampling:
         whole |= {"importance_sampling": True}
     bound = {"name": "masked_nelbo", "estimator": config.estimator, **whole}
-    return Method(parameterization, {"name": "absorbing"}, bound)
+    training = bound
+    if algo.opening:
+        opening = {"steps": algo.opening, "how": algo.opening_by, "length": config.model.length}
+        training = {"name": "opening_attention", "estimator": config.estimator, **opening}
+    return Method(parameterization, {"name": "absorbing"}, _with_ar(training, algo.ar_weight), bound)
+
+
+def _with_ar(training: Section, weight: float) -> Section:
+    """The training objective, and the autoregressive one beside it if it weighs anything."""
+    return {**training, "ar_weight": weight} if weight else training
 
 
 def _bd3lm(config: Config) -> Method:
@@ -101,9 +116,11 @@ def _bd3lm(config: Config) -> Method:
     training, algo = bound, config.algo
     if algo.block_sizes:
         training = {"name": "mixed_block_nelbo", "block_sizes": algo.block_sizes, "estimator": config.estimator}
+    elif algo.grow:
+        training = {**bound, "name": "growing_blocks", "steps": algo.grow}
     elif algo.clip:
         training = {**bound, "clip": algo.clip}
-    return Method({"name": "subs"}, {"name": "absorbing"}, training, bound)
+    return Method({"name": "subs"}, {"name": "absorbing"}, _with_ar(training, algo.ar_weight), bound)
 
 
 def _d3pm(config: Config) -> Method:

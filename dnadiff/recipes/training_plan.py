@@ -153,6 +153,7 @@ def spec_of(config: Config) -> dict[str, Any]:
         "length": model.length,
         "bos": config.data.bos,
         "time_conditioning": config.time_conditioning,
+        **({"shift": True} if config.algo.shift else {}),
         "tokenizer": tokenizer.to_json(),
         "backbone": backbone_section(model, len(config.data.classes)),
         **({"classes": config.data.classes, "label": config.data.label} if config.data.classes else {}),
