@@ -125,8 +125,8 @@ class Sampler(abc.ABC):
                 positions revealed, less those masked again.
 
         Raises:
-            InputError: ``allowed`` leaves a position nothing that the model can produce, or a row begins with a mask and
-                the model speaks of tokens at the position before them.
+            InputError: ``allowed`` leaves a position nothing that the model can produce, or a row begins with a mask
+                and the model speaks of tokens at the position before them.
         """
         out = x.clone()
         for rows, conditions in self.calls(x, allowed, labels, progress):

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from dnadiff.checkpoints.folder import load, read_spec
+from dnadiff.checkpoints.folder import build_denoiser, load, read_spec
 from dnadiff.checkpoints.mask_row import mask_row
 from dnadiff.diffusion import Denoiser
 from dnadiff.errors import InputError
+from dnadiff.random import key64
 
 NETWORK = (
     "name", "hidden_size", "n_blocks", "n_heads", "cond_dim", "adaln", "stem", "rc", "n_kv_heads", "mlp_size",
@@ -19,6 +20,12 @@ NETWORK = (
 
 EMBEDDINGS = ("vocab_embed.embedding", "embed.weight")
 """What the networks that can read from left to right call the embedding of their tokens."""
+
+
+def fresh(spec: Mapping[str, Any], seed: int) -> Denoiser:
+    """The denoiser of a spec with the initial weights of a seed; PyTorch's generator is left where they end."""
+    torch.manual_seed(key64("init", seed) >> 1)
+    return build_denoiser(spec)
 
 
 def start_from(folder: str, denoiser: Denoiser, spec: Mapping[str, Any]) -> None:
@@ -51,10 +58,14 @@ def start_from(folder: str, denoiser: Denoiser, spec: Mapping[str, Any]) -> None
         _new_mask(denoiser)
 
 
+def embedding_name(backbone: nn.Module) -> str:
+    """What a network that can read from left to right calls the embedding of its tokens."""
+    return next(name for name in EMBEDDINGS if name in dict(backbone.named_parameters()))
+
+
 def _new_mask(denoiser: Denoiser) -> None:
     """Overwrites the embedding of the mask, with noise of PyTorch's generator."""
-    parts = dict(denoiser.backbone.named_parameters())
-    embedding = next(parts[name] for name in EMBEDDINGS if name in parts)
+    embedding = denoiser.backbone.get_parameter(embedding_name(denoiser.backbone))
     mask_id, ordinary = denoiser.process.mask_id, denoiser.parameterization.allowed
     with torch.no_grad():
         embedding[mask_id] = mask_row(embedding, ordinary, torch.default_generator)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dnadiff.checkpoints.folder import build_denoiser, build_objective
+from dnadiff.checkpoints.folder import build_objective
 from dnadiff.data.genome import Store
 from dnadiff.data.splits import Split
 from dnadiff.data.tokenizers import NucleotideTokenizer
@@ -20,8 +20,8 @@ from dnadiff.errors import InputError, ResourceError
 from dnadiff.models.caduceus import Caduceus
 from dnadiff.models.decoder import Decoder
 from dnadiff.models.dit import DiT
-from dnadiff.random import Draws, key64
-from dnadiff.recipes.init_from import start_from
+from dnadiff.random import Draws
+from dnadiff.recipes.init_from import fresh, start_from
 from dnadiff.recipes.inputs import held_out_windows, training_windows
 from dnadiff.recipes.methods import allowed_tokens, method_of, training_in_words
 from dnadiff.recipes.network import backbone_section
@@ -119,9 +119,8 @@ def plan(config: Config, store: Store, split: Split, *, begun: bool = False) -> 
     _check_memory(config)
     if config.logger == "wandb":
         check_tracking()
-    torch.manual_seed(key64("init", config.seed) >> 1)
     spec = spec_of(config)
-    denoiser = build_denoiser(spec)
+    denoiser = fresh(spec, config.seed)
     if config.init_from and not begun:
         start_from(config.init_from, denoiser, spec)
     _implement(denoiser, config)

@@ -5,6 +5,7 @@ they can be without opening a file.
 """
 
 from dnadiff.verbs import (
+    adapt,
     bench_audit,
     cite,
     compare,
@@ -32,6 +33,7 @@ VERBS: dict[str, Verb] = {
     "finetune": finetune.VERB,
     "predict": predict.VERB,
     "bench audit": bench_audit.VERB,
+    "adapt": adapt.VERB,
     "convert": convert.VERB,
     "config": config.VERB,
     "doctor": doctor.VERB,
