@@ -11,6 +11,7 @@ There are two configurations, each a file beside the presets and a dataclass: ``
 """
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -45,7 +46,8 @@ def configs_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parent.parent / "configs"
 
 
-def groups(schema: type = Config) -> dict[str, dict[str, Path]]:
+@functools.cache
+def groups(schema: type = Config) -> Mapping[str, Mapping[str, Path]]:
     """The preset files that a configuration may choose, by group and name, such as ``groups()["model"]["tiny"]``."""
     folders = sorted(path for path in configs_folder().iterdir() if path.is_dir())
     if schema is not Config:
@@ -53,12 +55,13 @@ def groups(schema: type = Config) -> dict[str, dict[str, Path]]:
     return {folder.name: {file.stem: file for file in sorted(folder.glob("*.yaml"))} for folder in folders}
 
 
-def leaves(section: type = Config, prefix: str = "") -> dict[str, Any]:
+@functools.cache
+def leaves(section: type = Config, prefix: str = "") -> Mapping[str, Any]:
     """The type of every key that holds a value, by dotted name: ``leaves()["optim.lr"]`` is ``float``."""
     found: dict[str, Any] = {}
     for name, kind in typing.get_type_hints(section).items():
         found |= leaves(kind, f"{prefix}{name}.") if dataclasses.is_dataclass(kind) else {prefix + name: kind}
-    return found
+    return types.MappingProxyType(found)
 
 
 def compose(overrides: list[str]) -> Config:
@@ -97,7 +100,9 @@ def _composed(overrides: list[str], name: str, node: str) -> Any:  # noqa: ANN40
 
     _refuse_repeats(overrides)
     schema = SCHEMAS[name]
-    checked = [_checked(override, schema) for override in overrides]
+    presets = {override for override in overrides if _is_preset(override, schema)}
+    trial = OmegaConf.structured(schema)
+    checked = [word if word in presets else _checked(word, schema, trial) for word in overrides]
     ConfigStore.instance().store(name=node, node=schema)
     try:
         with hydra.initialize_config_dir(str(configs_folder().resolve()), version_base="1.3"):
@@ -147,26 +152,27 @@ def _refuse_repeats(overrides: list[str]) -> None:
         given[key] = override
 
 
-def _checked(override: str, schema: type) -> str:
-    """The override in Hydra's grammar, once its key, preset and type are known to be right."""
+def _is_preset(override: str, schema: type) -> bool:
+    """Whether an override chooses a preset, which exists; else it names a key, which exists too."""
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise InputError(f"{override or repr('')}: is not key=value; for example train.minutes=5 or model=tiny")
     if "${" in override:
         raise InputError(f"{override}: interpolation is not supported; write the value")
     presets = groups(schema)
-    if key in presets:
-        if value not in presets[key]:
-            raise InputError(f"{override}: no such preset of {key}; {did_you_mean(value, presets[key])}")
-        return override
-    return _checked_value(key, value, override, schema)
+    if key in presets and value not in presets[key]:
+        raise InputError(f"{override}: no such preset of {key}; {did_you_mean(value, presets[key])}")
+    if key not in presets:
+        _kind(key, schema)
+    return key in presets
 
 
-def _checked_value(key: str, value: str, override: str, schema: type) -> str:
+def _checked(override: str, schema: type, trial: Any) -> str:  # noqa: ANN401 (an OmegaConf node)
+    """The override in Hydra's grammar, once its value was set in ``trial``, which refuses one of the wrong type."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
 
+    key, _, value = override.partition("=")
     kind = _kind(key, schema)
     if kind is str:
         empty = value == "null" and key not in _required_text(schema)
@@ -184,7 +190,7 @@ def _checked_value(key: str, value: str, override: str, schema: type) -> str:
         raise InputError(f"{override}: expected {_KINDS.get(kind, 'text')}") from error
     if parsed.is_sweep_override():
         raise InputError(f"{override}: holds several values; give one")
-    _set(OmegaConf.structured(schema), key, parsed.value(), value)
+    _set(trial, key, parsed.value(), value)
     return f"{key}={literal}"
 
 

@@ -30,7 +30,7 @@ def misspellings(key):
 @pytest.mark.parametrize("key", leaves())
 def test_a_key_misspelt_by_one_letter_is_answered_with_the_right_key(key):
     known = {*leaves(), *groups(), "train"}
-    for wrong in set(misspellings(key)) - known:
+    for wrong in sorted(set(misspellings(key)) - known)[::4]:
         line = refusal(f"{wrong}=1")
         assert line.startswith(f"{wrong}: unknown key; did you mean ")
         named = re.search(r"did you mean (.*)\?", line)[1]
