@@ -1,6 +1,6 @@
 """Every `dna-diff` line and every Python block of the README runs, in order, in one folder.
 
-The lines are run as they stand, beside a checkpoint of another implementation. Five verbs only do
+The lines are run as they stand, beside a checkpoint of another implementation. Six verbs only do
 less of the same: what is appended here leaves out the training of doctor, ends training and fine-tuning after a few
 steps, scores a few windows and draws a few sequences.
 """
@@ -22,6 +22,7 @@ LESS = {
     "train": "train.steps=12 train.val_windows=8",
     "evaluate": "--windows 32",
     "sample": "-n 2",
+    "adapt": "--steps 3 train.val_windows=8",
     "finetune": "train.epochs=0.03 bootstrap=9 baselines=false",
 }
 BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
