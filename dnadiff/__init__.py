@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "load": "checkpoints.folder",
+    "load_embedder": "checkpoints.embedder",
     "load_predictor": "checkpoints.predictor",
     "load_tokenizer": "checkpoints.folder",
     "Pretrained": "checkpoints.hub",

@@ -41,7 +41,7 @@ tags: [dna, genomics, sequence-classification]
 
 # A predictor of {what}
 
-A backbone of dnadiff with a head ({pooling} pooling), {parameters:,} parameters, fine-tuned on labelled sequences of up
+A backbone of dnadiff with a head ({head}), {parameters:,} parameters, fine-tuned on labelled sequences of up
 to {length:,} bases.
 
 ```
@@ -127,13 +127,16 @@ def predictor_card(spec: Mapping[str, Any], provenance: Mapping[str, Any], param
         parameters: Number of weights.
     """
     names, kind = spec["labels"]["names"], spec["readout"]["name"]
-    what = {"class": "one of the classes", "multilabel": "any of the labels", "regression": "the numbers"}[kind]
+    what = {
+        "class": "one of the classes", "multilabel": "any of the labels", "regression": "the numbers",
+        "tokens": "the class of every base, one of",
+    }[kind]  # fmt: skip
     shown = ", ".join(map(str, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     return _PREDICTOR_CARD.format(
         what=f"{what} {_cell(shown)}",
         parameters=parameters,
         length=spec["length"] - bool(spec.get("bos")),
-        pooling=spec["head"]["pooling"],
+        head=f"{spec['head']['pooling']} pooling" if "pooling" in spec["head"] else "on every base",
         facts="\n".join(f"| {key} | {_cell(value)} |" for key, value in _flat(provenance)),
     )
 

@@ -2,8 +2,8 @@ r"""Folders of fine-tuned models: a backbone with a head, which says something a
 
 The files are those of ``folder``; the spec has four sections more, and no denoiser is ever made of it:
 
-    head        what ``SequenceHead`` takes
-    readout     ``class``, ``multilabel`` or ``regression``, with what its constructor takes
+    head        what ``SequenceHead``, or of tokens ``TokenHead``, takes
+    readout     ``class``, ``multilabel``, ``regression`` or ``tokens``, with what its constructor takes
     pattern     the attention that the backbone was trained with, on clean tokens
     labels      names of the classes, labels or numbers; the keys they were read from; whether both strands are averaged
 """
@@ -37,16 +37,25 @@ from dnadiff.checkpoints.folder import (
     write_model,
 )  # fmt: skip
 from dnadiff.data import alphabet
-from dnadiff.data.example_batches import Frame
+from dnadiff.data.example_batches import Frame, check_known, codes_of
 from dnadiff.data.targets import KINDS
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.models.attention import BlockCausal, Full
-from dnadiff.models.heads import ClassReadout, LabelReadout, NumberReadout, Predictor, SequenceHead
+from dnadiff.models.heads import (
+    ClassReadout,
+    LabelReadout,
+    NumberReadout,
+    Predictor,
+    SequenceHead,
+    TokenHead,
+    TokenReadout,
+)
 
 READOUTS: dict[str, Callable[..., nn.Module]] = {
-    "class": ClassReadout, "multilabel": LabelReadout, "regression": NumberReadout,
+    "class": ClassReadout, "multilabel": LabelReadout, "regression": NumberReadout, "tokens": TokenReadout,
 }  # fmt: skip
+HEADS = {"sequence": SequenceHead, "token": TokenHead}
 PATTERNS = {"full": Full, "block_causal": BlockCausal}
 _LABELS = {"names": list, "keys": list, "both_strands": bool, "crop": bool}
 
@@ -58,7 +67,7 @@ def build_predictor(spec: Spec) -> Predictor:
         InputError: Something is missing, unknown, or does not fit.
     """
     backbone = build_backbone(spec)
-    head = made({"sequence": SequenceHead}, section_of(spec, "head"), "head")
+    head = made(HEADS, section_of(spec, "head"), "head")
     readout = made(READOUTS, section_of(spec, "readout"), "readout")
     return Predictor(backbone, head, readout, made(PATTERNS, section_of(spec, "pattern"), "pattern"))
 
@@ -101,7 +110,7 @@ class FineTuned:
     Attributes:
         predictor: In evaluation mode.
         frame: How sequences become its rows.
-        kind: ``class``, ``multilabel`` or ``regression``.
+        kind: ``class``, ``multilabel``, ``regression`` or ``tokens``.
         names: Of the classes, labels or numbers, in the order of the columns.
         both_strands: Whether the outputs of a sequence and its reverse complement are averaged, as in its validation.
         crop: Whether the middle is read of sequences that are too long, which else are refused.
@@ -116,8 +125,10 @@ class FineTuned:
 
     def predict(
         self, sequences: Sequence[str | np.ndarray], *, batch_size: int = 64, both_strands: bool | None = None
-    ) -> np.ndarray:
-        """Probabilities of classes or labels, or numbers in the targets' units, (n, T) float64.
+    ) -> np.ndarray | list[np.ndarray]:
+        """Probabilities of classes or labels, or numbers in the targets' units, (n, T) float64; of bases a list.
+
+        Of a model that labels bases, the probabilities of their classes: an array (length, T) a sequence, NaN at N.
 
         Args:
             sequences: Nucleotide letters, or codes A 0, C 1, G 2, T 3, N 4; any lengths.
@@ -141,18 +152,14 @@ class FineTuned:
         Raises:
             InputError: It has no known base, or is longer than a row and may not be cropped.
         """
-        if not (codes != alphabet.N).any():
-            raise InputError(f"{place}: found no A, C, G or T; one base or more would work")
+        check_known(codes, place)
         most = self.frame.bases
         if len(codes) > most and not self.crop:
             raise InputError(f"{place}: found {len(codes):,} bases; {most:,}, the most this model reads, would work")
 
     def _codes(self, number: int, sequence: str | np.ndarray) -> np.ndarray:
         place = f"sequence {number}"
-        try:
-            codes = alphabet.encode(sequence) & alphabet.CODE_BITS if isinstance(sequence, str) else sequence
-        except ValueError as error:
-            raise InputError(f"{place}: {error}") from error
+        codes = codes_of(sequence, place)
         self.check(codes, place)
         return codes
 
@@ -160,8 +167,10 @@ class FineTuned:
 def predictions(
     predictor: Predictor, frame: Frame, sequences: Sequence[np.ndarray], *, batch_size: int = 64,
     both_strands: bool = False,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray | list[np.ndarray]:  # fmt: skip
     """What a predictor says of sequences, (n, T) float64, computed in float32 where its weights are.
+
+    Of one with a ``TokenHead``, what it says of their bases: an array (length, T) a sequence, NaN at N.
 
     Args:
         predictor: It is left in the mode it is in: evaluation mode, usually.
@@ -170,7 +179,7 @@ def predictions(
         batch_size: Sequences at once.
         both_strands: Average the outputs of a sequence and its reverse complement, before the readout.
     """
-    device = next(predictor.parameters()).device
+    device, per_base = next(predictor.parameters()).device, isinstance(predictor.head, TokenHead)
 
     def outputs(part: Sequence[np.ndarray]) -> Tensor:
         rows = {name: torch.from_numpy(array).to(device) for name, array in frame.rows(part).items()}
@@ -181,11 +190,29 @@ def predictions(
             part = sequences[start : start + batch_size]
             out = outputs(part)
             if both_strands:
-                out = (out + outputs([alphabet.reverse_complement(codes) for codes in part])) / 2
-            yield predictor.readout(out).double().cpu().numpy()
+                other = outputs([alphabet.reverse_complement(codes) for codes in part])
+                out = (out + (_turned(other, frame, part) if per_base else other)) / 2
+            found = predictor.readout(out).double().cpu().numpy()
+            yield from _of_bases(found, frame, part) if per_base else found
 
     with torch.inference_mode():
-        return np.concatenate([np.zeros((0, predictor.head.linear.out_features)), *parts()])
+        rows = list(parts())
+    return rows if per_base else np.array(rows).reshape(len(rows), predictor.head.linear.out_features)
+
+
+def _turned(outputs: Tensor, frame: Frame, sequences: Sequence[np.ndarray]) -> Tensor:
+    """Outputs (B, N, T) of the other strands in the order of these."""
+    back = outputs.clone()
+    for row, codes in enumerate(sequences):
+        place = slice(frame.bos, frame.bos + len(codes))
+        back[row, place] = outputs[row, place].flip(0)
+    return back
+
+
+def _of_bases(found: np.ndarray, frame: Frame, sequences: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """What is said of each sequence's bases, (length, T), out of rows (B, N, T)."""
+    for row, codes in zip(found, sequences, strict=True):
+        yield np.where((codes == alphabet.N)[:, None], np.nan, row[frame.bos : frame.bos + len(codes)])
 
 
 def load_predictor(path: str | Path) -> FineTuned:
@@ -221,6 +248,8 @@ def _read_spec(folder: Path) -> dict[str, Any]:
     names, kind = labels["names"], section_of(spec, "readout").get("name")
     if kind not in KINDS:
         raise InputError(f"{place}: found readout.name={kind!r:.60}; {did_you_mean(str(kind), KINDS)}")
+    if (kind == "tokens") != (head.get("name") == "token"):
+        raise InputError(f"{place}: found head.name={head.get('name')!r:.60} with {kind}; the file as it was works")
     if len(names) != head.get("outputs") or not all(isinstance(name, str) for name in names):
         raise InputError(f"{place}: found {len(names)} labels.names; one an output, {head.get('outputs')}, would work")
     return spec

@@ -6,18 +6,15 @@
 numbered in the order of their names; published loaders number them as the disk lists them.
 """
 
-import csv
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from dnadiff.data.stream import text_lines
+from dnadiff.data.stretches import read_stretches
 from dnadiff.errors import InputError
 
 SPLITS = ("train", "test")
-_COLUMNS = ("region", "start", "end", "strand")
 
 
 @dataclass(frozen=True)
@@ -72,6 +69,11 @@ def read_coordinates(folder: str | Path) -> CoordinateSet:
     return CoordinateSet(classes, *(_part(files[split], classes) for split in SPLITS))
 
 
+def is_coordinates(path: str | Path) -> bool:
+    """Whether this is a folder that ``read_coordinates`` is meant for: tables of classes in its training part."""
+    return any((Path(path) / "train").glob("*.csv")) or any((Path(path) / "train").glob("*.csv.gz"))
+
+
 def class_files(folder: Path, split: str) -> dict[str, Path]:
     """The files of a part by class, in the order of the classes.
 
@@ -85,31 +87,8 @@ def class_files(folder: Path, split: str) -> dict[str, Path]:
 
 
 def _part(files: dict[str, Path], classes: tuple[str, ...]) -> Located:
-    rows = [(*row, label) for label, name in enumerate(classes) for row in _rows(files[name])]
+    found = [(one.interval, label) for label, name in enumerate(classes) for one in read_stretches(files[name])]
+    rows = ((one.chrom, one.start, one.end, one.strand, label) for one, label in found)
     chrom, start, end, strand, label = zip(*rows, strict=True)
-    numbers = (np.array(values, dtype=np.int64) for values in (start, end, label))
-    start, end, label = numbers
+    start, end, label = (np.array(values, dtype=np.int64) for values in (start, end, label))
     return Located(np.array(chrom), start, end, np.array(strand), label)
-
-
-def _rows(path: Path) -> Iterator[tuple[str, int, int, str]]:
-    """Region, start, end and strand of every line."""
-    reader = csv.DictReader(line for _, line in text_lines(path))
-    missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
-    if missing:
-        raise InputError(f"{path}:1: found no column {missing[0]}; {', '.join(_COLUMNS)} would work")
-    number = 1
-    for number, row in enumerate(reader, start=2):
-        yield _row(row, f"{path}:{number}")
-    if number == 1:
-        raise InputError(f"{path}: found no row below the column names; one stretch would work")
-
-
-def _row(row: dict[str, str], place: str) -> tuple[str, int, int, str]:
-    chrom, start, end, strand = (row[name] for name in _COLUMNS)
-    whole = all((value or "").isdecimal() for value in (start, end))
-    if not whole or int(start) >= int(end):
-        raise InputError(f"{place}: found {start} to {end}; whole numbers, the start below the end, would work")
-    if not chrom or strand not in ("+", "-"):
-        raise InputError(f"{place}: found contig {chrom!r}, strand {strand!r}; a name, and + or -, would work")
-    return chrom, int(start), int(end), strand

@@ -13,6 +13,7 @@ import numpy as np
 from dnadiff.data import alphabet
 from dnadiff.data.parts import Part
 from dnadiff.data.tokenizers import NucleotideTokenizer
+from dnadiff.errors import InputError
 from dnadiff.random import keyed_uniform, permuted
 
 
@@ -59,6 +60,46 @@ class Frame:
             tokens[:, 0], given[:, 0] = tokenizer.bos_id, True
         return {"tokens": tokens, "valid": valid, "given": given}
 
+    def labels(self, labels: Sequence[np.ndarray], sequences: Sequence[np.ndarray]) -> np.ndarray:
+        """Labels of bases where ``rows`` has the bases, (B, length) int64; -1 at N and where there is no base.
+
+        Args:
+            labels: Of each sequence, as long as it is.
+            sequences: Their codes; none is longer than a row.
+        """
+        out = np.full((len(sequences), self.length), -1, dtype=np.int64)
+        for row, (numbers, codes) in enumerate(zip(labels, sequences, strict=True)):
+            out[row, self.bos : self.bos + len(codes)] = np.where(codes == alphabet.N, -1, numbers)
+        return out
+
+
+def codes_of(sequence: str | np.ndarray, place: str) -> np.ndarray:
+    """The codes of a sequence given from Python, as letters or as codes already.
+
+    Args:
+        sequence: Nucleotide letters, or codes A 0, C 1, G 2, T 3, N 4.
+        place: What it is called, for messages.
+
+    Raises:
+        InputError: A letter is no nucleotide, or no base is known.
+    """
+    try:
+        codes = alphabet.encode(sequence) & alphabet.CODE_BITS if isinstance(sequence, str) else sequence
+    except ValueError as error:
+        raise InputError(f"{place}: {error}") from error
+    check_known(codes, place)
+    return codes
+
+
+def check_known(codes: np.ndarray, place: str) -> None:
+    """Refuses a sequence of which nothing can be said.
+
+    Raises:
+        InputError: It has no known base.
+    """
+    if not (codes != alphabet.N).any():
+        raise InputError(f"{place}: found no A, C, G or T; one base or more would work")
+
 
 class ExampleDataset:
     """Training samples of a part, in another order each epoch, without end.
@@ -82,6 +123,8 @@ class ExampleDataset:
     def __getitems__(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
         """A batch: what ``Frame.rows`` gives, ``targets`` as the part has them, and ``item_ids``, the numbers.
 
+        Targets that are labels of bases are what ``Frame.labels`` gives, in the order of the strand that is read.
+
         Args:
             numbers: Global sample numbers, 0 or more.
         """
@@ -90,7 +133,11 @@ class ExampleDataset:
         minus = keyed_uniform(item_ids, "strand", self.seed) < self.reverse_complement
         codes = [self.part.codes[example] for example in examples.tolist()]
         strands = [alphabet.reverse_complement(x) if other else x for x, other in zip(codes, minus, strict=True)]
-        return self.frame.rows(strands) | {"targets": self.part.targets[examples], "item_ids": item_ids}
+        targets = self.part.targets[examples]
+        if self.part.per_base:
+            turned = [labels[::-1] if other else labels for labels, other in zip(targets, minus, strict=True)]
+            targets = self.frame.labels(turned, strands)
+        return self.frame.rows(strands) | {"targets": targets, "item_ids": item_ids}
 
     def _examples(self, item_ids: np.ndarray) -> np.ndarray:
         epochs, slots = np.divmod(item_ids, len(self.part))

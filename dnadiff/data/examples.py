@@ -104,7 +104,7 @@ def _table(path: Path, keys: Sequence[str], digests: dict[str, str]) -> Iterator
     for number, (line, values) in enumerate(reader.rows(), 1):
         place = f"{reader.source.name}:{line}"
         if number == 1:
-            _check_columns(f"{reader.source.name}:1", values, keys)
+            check_columns(f"{reader.source.name}:1", values, keys)
         letters, name = values["sequence"], values.get("name") or f"row_{number}"
         if not letters:
             raise InputError(f"{place}: found an empty sequence; {_ONE}")
@@ -129,7 +129,7 @@ def _parquet(path: Path, keys: Sequence[str], digests: dict[str, str]) -> Iterat
     if letters is None:
         found = ", ".join(table.column_names[:6])
         raise InputError(f"{path}: found the columns {found}; one named sequence would work")
-    _check_columns(str(path), dict.fromkeys(table.column_names, ""), keys)
+    check_columns(str(path), dict.fromkeys(table.column_names, ""), keys)
     for number, row in enumerate((row for batch in table.to_batches(1024) for row in batch.to_pylist()), 1):
         texts = {key: "" if value is None else str(value) for key, value in row.items()}
         place = f"{path}:{number}"
@@ -178,7 +178,17 @@ def _texts(folder: Path, label: str, digests: dict[str, str]) -> Iterator[Exampl
     digests[str(folder)] = total.hexdigest()
 
 
-def _check_columns(place: str, values: Mapping[str, str], keys: Sequence[str]) -> None:
+def check_columns(place: str, values: Mapping[str, str], keys: Sequence[str]) -> None:
+    """Returns nothing if a table has the columns of the labels.
+
+    Args:
+        place: The line of its column names, for the message.
+        values: Something by the name of each column.
+        keys: The columns of the labels.
+
+    Raises:
+        InputError: One is missing.
+    """
     for key in keys:
         if key not in values:
             names = [name for name in values if name not in (*_LETTERS, "name", "split")]

@@ -170,7 +170,7 @@ def cached_store(fasta: str | Path, *, rebuild: bool = False) -> Store:
     if atomic.is_stream(fasta):  # it is read twice
         raise InputError(f"{fasta}: is a device or pipe; 'dna-diff prepare {fasta} -o STORE' and then STORE would work")
     digest = sha256_of(fasta)
-    out = Path(os.environ.get("DNADIFF_CACHE") or Path.home() / ".cache" / "dnadiff") / digest[:16]
+    out = cache_folder() / digest[:16]
     with atomic.lock(out):
         if rebuild or not out.exists():
             with atomic.new_folder(out, replace=rebuild) as folder:
@@ -179,6 +179,11 @@ def cached_store(fasta: str | Path, *, rebuild: bool = False) -> Store:
     if store.source_sha256 != digest:
         raise InputError(f"{out}: holds the store of another file than {fasta}; removing that folder would work")
     return store
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: ``$DNADIFF_CACHE``, else ``~/.cache/dnadiff``; it need not exist."""
+    return Path(os.environ.get("DNADIFF_CACHE") or Path.home() / ".cache" / "dnadiff")
 
 
 def open_genome(path: str | Path) -> Store:

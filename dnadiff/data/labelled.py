@@ -5,13 +5,14 @@ Two other protocols are common: the validation part drawn anew for every seed, t
 tenth five times), and folds, each of which is the test part once; as many folds as examples leave one out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dnadiff.data import alphabet
 from dnadiff.data.examples import Example, read_class, read_examples
 from dnadiff.data.layouts import PARTS, Source, sources_of
+from dnadiff.data.located import Contigs, read_located
 from dnadiff.data.parts import Part, drawn, fold, joined, shared
 from dnadiff.data.targets import Meaning, meaning_of
 from dnadiff.errors import InputError, did_you_mean
@@ -51,6 +52,7 @@ def read_labelled(
     keys: Sequence[str] = ("label",),
     *,
     kind: str = "auto",
+    genome: Sequence[str] = (),
     valid_fraction: float = 0.1,
     test_fraction: float = 0.1,
     redraw: bool = False,
@@ -62,7 +64,9 @@ def read_labelled(
     Args:
         path: Where it is.
         keys: Columns, or words of descriptions, that hold the labels.
-        kind: ``class``, ``multilabel``, ``regression`` or ``auto``.
+        kind: ``class``, ``multilabel``, ``regression``, ``tokens`` or ``auto``.
+        genome: FASTA files or stores that hold the bases of a data set of coordinates, see ``located``; none if the
+            data set holds its sequences.
         valid_fraction: Share of the training part to validate on if the data name no such part; 0 for none.
         test_fraction: Share of the training part to test on if the data name no such part; 0 for none.
         redraw: Draw the validation part anew, out of what the data name training and validation part.
@@ -73,7 +77,9 @@ def read_labelled(
         InputError: A file cannot be read, an example cannot be used, or a part is empty.
     """
     digests: dict[str, str] = {}
-    examples = _by_part(sources_of(path), tuple(keys), digests)
+    contigs = Contigs(genome) if genome else None
+    examples = _by_part(sources_of(path, located=bool(genome)), tuple(keys), contigs, digests)
+    digests |= contigs.digests if contigs else {}
     if not examples["train"]:
         raise InputError(f"{path}: no example is of split=train; those to train on would work")
     meaning = meaning_of(examples["train"], keys, kind)
@@ -101,18 +107,27 @@ def read_sequences(path: str | Path) -> tuple[list[Example], dict[str, str]]:
     return list(read_examples(path, (), digests)), digests
 
 
-def _by_part(sources: list[Source], keys: tuple[str, ...], digests: dict[str, str]) -> dict[str, list[Example]]:
+def _by_part(
+    sources: list[Source], keys: tuple[str, ...], contigs: Contigs | None, digests: dict[str, str]
+) -> dict[str, list[Example]]:
     """All examples by the part they belong to; those that nobody assigns are for training."""
     found: dict[str, list[Example]] = {"train": [], "valid": [], "test": []}
     for source in sources:
-        if source.label is None:
-            examples = read_examples(source.path, keys, digests)
-        else:
+        if source.label is not None:
             _check_one_class(source, keys)
-            examples = read_class(source.path, source.label, digests)
-        for example in examples:
+        for example in _examples(source, keys, contigs, digests):
             found[source.part or _said(example)].append(example)
     return found
+
+
+def _examples(
+    source: Source, keys: tuple[str, ...], contigs: Contigs | None, digests: dict[str, str]
+) -> Iterator[Example]:
+    if contigs is not None:
+        return read_located(source.path, keys, source.label, contigs, digests)
+    if source.label is not None:
+        return read_class(source.path, source.label, digests)
+    return read_examples(source.path, keys, digests)
 
 
 def _check_one_class(source: Source, keys: tuple[str, ...]) -> None:

@@ -21,7 +21,7 @@ class Part:
     Attributes:
         names: Of the sequences, (n,).
         codes: Their bases, A 0, C 1, G 2, T 3, N 4, a uint8 array each, of any lengths.
-        targets: As ``Meaning.targets`` gives them, n rows.
+        targets: As ``Meaning.targets`` gives them, n rows; of labels a base, n arrays.
         drawn: Whether the data did not name this part.
     """
 
@@ -32,6 +32,11 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    @property
+    def per_base(self) -> bool:
+        """Whether the targets are labels of bases."""
+        return self.targets.dtype == object
 
     @property
     def longest(self) -> int:
@@ -46,15 +51,37 @@ def joined(*parts: Part) -> Part:
     return Part(names, codes, np.concatenate([part.targets for part in parts]))
 
 
+def canonical(codes: np.ndarray) -> bytes:
+    """The lesser of a sequence and its reverse complement, byte by byte: the same of both.
+
+    Args:
+        codes: Its bases.
+    """
+    return min(codes.tobytes(), alphabet.reverse_complement(codes).tobytes())
+
+
+def at_most(part: Part, count: int, *key: object) -> Part:
+    """So many examples of a part, in their order; all of them if there are no more.
+
+    Args:
+        part: The examples.
+        count: How many.
+        *key: Decides which ones, such as a name and a seed.
+    """
+    chosen = np.zeros(len(part), dtype=bool)
+    chosen[keyed_uniform(np.arange(len(part)), *key).argsort()[:count]] = True
+    return _rows(part, chosen)
+
+
 def shared(part: Part, *others: Part) -> int:
     """How many examples of a part are in others too, on either strand."""
-    known = {_canonical(codes) for other in others for codes in other.codes}
-    return sum(_canonical(codes) in known for codes in part.codes)
+    known = {canonical(codes) for other in others for codes in other.codes}
+    return sum(canonical(codes) in known for codes in part.codes)
 
 
 def different(part: Part) -> int:
     """How many different sequences a part has; one and its reverse complement count once."""
-    return len({_canonical(codes) for codes in part.codes})
+    return len({canonical(codes) for codes in part.codes})
 
 
 def drawn(part: Part, share: float, key: tuple[object, ...], where: str) -> tuple[Part, Part]:
@@ -112,14 +139,9 @@ def _rows(part: Part, wanted: np.ndarray) -> Part:
 
 
 def _keys(part: Part) -> np.ndarray:
-    return np.array([key64(_canonical(codes)) >> 1 for codes in part.codes], dtype=np.int64)
+    return np.array([key64(canonical(codes)) >> 1 for codes in part.codes], dtype=np.int64)
 
 
 def _classes(part: Part) -> np.ndarray:
     """The class of each example; 0 where there are none."""
-    return part.targets if part.targets.ndim == 1 else np.zeros(len(part), dtype=np.int64)
-
-
-def _canonical(codes: np.ndarray) -> bytes:
-    """The same of a sequence and its reverse complement."""
-    return min(codes.tobytes(), alphabet.reverse_complement(codes).tobytes())
+    return part.targets if part.targets.dtype == np.int64 else np.zeros(len(part), dtype=np.int64)

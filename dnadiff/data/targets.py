@@ -3,10 +3,12 @@ r"""What the labels of examples mean: classes, sets of labels, or numbers.
     class        one of K names, a target is its number            one column or word
     multilabel   any of K names, a target is K zeros and ones      K columns of 0 and 1, or one, names joined by ``;``
     regression   T numbers                                         T columns
+    tokens       one of K names for every base                     a column or word of letters, one a base
 
 Classes are numbered in the order of their names (as text), whatever the order of the file, and only the training part
 says which there are. ``auto`` takes what the labels look like: several columns of 0 and 1 are labels, numbers that are
-not all whole are regression, all else is a class; integers that are meant as numbers need to be called regression.
+not all whole are regression, all else is a class; integers that are meant as numbers need to be called regression, and
+letters that are meant one a base, tokens.
 """
 
 import math
@@ -18,7 +20,7 @@ import numpy as np
 from dnadiff.data.examples import Example
 from dnadiff.errors import InputError, did_you_mean
 
-KINDS = ("class", "multilabel", "regression")
+KINDS = ("class", "multilabel", "regression", "tokens")
 _MOST_CLASSES = 1000
 
 
@@ -27,7 +29,7 @@ class Meaning:
     """How the texts of labels become targets.
 
     Attributes:
-        kind: ``class``, ``multilabel`` or ``regression``.
+        kind: One of ``KINDS``.
         keys: The columns or words that hold the labels.
         names: Of the classes, of the labels, or of the numbers (the keys).
     """
@@ -39,14 +41,37 @@ class Meaning:
     def targets(self, examples: Sequence[Example]) -> np.ndarray:
         """(n,) int64 of classes, (n, K) float32 of zeros and ones, or (n, T) float32 of numbers.
 
+        Of labels a base (n,) of int64 arrays, each as long as its sequence.
+
         Raises:
             InputError: A label is missing, unknown or no number; with its place.
         """
         if self.kind == "class":
             number = {name: place for place, name in enumerate(self.names)}
             return np.array([number[self._known(example, example.labels[0])] for example in examples], dtype=np.int64)
+        if self.kind == "tokens":
+            found = np.empty(len(examples), dtype=object)
+            for place, example in enumerate(examples):
+                found[place] = self._of_bases(example)
+            return found
         rows = [self._labels(example) if self.kind == "multilabel" else self._numbers(example) for example in examples]
         return np.array(rows, dtype=np.float32).reshape(len(rows), len(self.names))
+
+    def texts(self, target: np.ndarray) -> list[str]:
+        """The texts that a target was made of, one a key.
+
+        Args:
+            target: A row of what ``targets`` gives.
+        """
+        if self.kind == "class":
+            return [self.names[int(target)]]
+        if self.kind == "tokens":
+            return ["".join(self.names[number] for number in target)]
+        if self.kind == "regression":
+            return [str(number) for number in target]
+        if len(self.keys) > 1:
+            return [str(int(there)) for there in target]
+        return [";".join(name for name, there in zip(self.names, target, strict=True) if there)]
 
     def _known(self, example: Example, name: str) -> str:
         if not name:
@@ -61,6 +86,16 @@ class Meaning:
         there = {self._known(example, name) for name in _parts(example.labels[0])}
         return [float(name in there) for name in self.names]
 
+    def _of_bases(self, example: Example) -> np.ndarray:
+        letters, length = example.labels[0], len(example.codes)
+        if len(letters) != length:
+            found = f"found {len(letters):,} letters of {self.keys[0]} for {length:,} bases"
+            raise InputError(f"{example.place}: {found}; one a base would work")
+        for letter in sorted(set(letters)):
+            self._known(example, letter)
+        number = {name: place for place, name in enumerate(self.names)}
+        return np.array([number[letter] for letter in letters], dtype=np.int64)
+
     def _numbers(self, example: Example) -> list[float]:
         return [_number(example, key, text) for key, text in zip(self.keys, example.labels, strict=True)]
 
@@ -71,7 +106,7 @@ def meaning_of(examples: Sequence[Example], keys: Sequence[str], kind: str = "au
     Args:
         examples: The training part, one or more.
         keys: The columns or words they were read from.
-        kind: One of ``KINDS``, or ``auto``.
+        kind: One of ``KINDS``, or ``auto``, which is never tokens.
 
     Raises:
         InputError: They cannot be of that kind, or there is nothing to tell apart.
@@ -80,6 +115,8 @@ def meaning_of(examples: Sequence[Example], keys: Sequence[str], kind: str = "au
     keys = tuple(keys)
     if kind == "class":
         return Meaning(kind, keys, _class_names(examples, keys))
+    if kind == "tokens":
+        return Meaning(kind, keys, _letters(examples, keys))
     if kind == "regression":
         meaning = Meaning(kind, keys, keys)
         for key, column in zip(keys, meaning.targets(examples).T, strict=True):
@@ -103,7 +140,17 @@ def _class_names(examples: Sequence[Example], keys: tuple[str, ...]) -> tuple[st
         raise InputError(f"{_file(examples)}: every example has {keys[0]}={names[0]}; two classes or more would work")
     if len(names) > _MOST_CLASSES or 2 * len(names) > max(len(examples), 4):
         found = f"{len(names):,} different values of {keys[0]} in {len(examples):,} examples"
-        raise InputError(f"{_file(examples)}: found {found}; another label, or kind=regression, would work")
+        raise InputError(f"{_file(examples)}: found {found}; another label, or kind=regression or tokens, would work")
+    return names
+
+
+def _letters(examples: Sequence[Example], keys: tuple[str, ...]) -> tuple[str, ...]:
+    if len(keys) > 1:
+        raise InputError(f"{', '.join(keys)}: a base has one label; one key would work")
+    names = tuple(sorted({letter for example in examples for letter in example.labels[0]}))
+    if len(names) < 2:
+        found = f"every base has {keys[0]}={names[0]}" if names else f"no example has a {keys[0]}"
+        raise InputError(f"{_file(examples)}: {found}; two letters or more would work")
     return names
 
 

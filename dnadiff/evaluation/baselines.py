@@ -2,36 +2,69 @@ r"""What can be predicted without a neural network: the rows that a model's figu
 
 ``majority``  says of every sequence what is most frequent in the training part: its class balance, the share of each
               label, the mean of each number.
+``length``    a decision tree on the length of a sequence; its leaves stand for 20 training examples or more.
 ``k-mers``    logistic (of numbers: ridge) regression on the frequencies of the 1- to 4-mers and, where all sequences
               are equally long, on the base at each position. Features are scaled to unit spread; of three strengths of
-              regularisation the one that does best on the validation part is taken.
+              regularisation the one that does best on the validation part is taken. ``composition`` is the same model
+              on the shares of A, C, G and T alone.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeRegressor
 
 from dnadiff.data import alphabet
 from dnadiff.data.labelled import Labelled
 from dnadiff.data.parts import Part
-from dnadiff.evaluation.metrics import better, measured
+from dnadiff.evaluation.probes import Known, LinearProbe
 
 LONGEST_WORD = 4
+_LEAST = 20  # training examples a leaf of the tree stands for
 STRENGTHS = (1e-3, 1e-2, 1e-1)
 """Inverse strengths of the regularisation that are tried; the middle one is taken if there is nothing to choose by."""
 
 
 def majority(data: Labelled, n: int) -> np.ndarray:
     """What is most frequent in the training part, n times, (n, T)."""
-    targets = data.train.targets
+    return np.tile(rows_of(data, data.train).mean(0), (n, 1))
+
+
+def rows_of(data: Labelled, part: Part) -> np.ndarray:
+    """The targets of a part as predictions that are sure of them, (n, T) float64: a class is a row of zeros and a one.
+
+    Args:
+        data: Says what the targets mean.
+        part: Whose they are.
+    """
     if data.meaning.kind == "class":
-        row = np.bincount(targets, minlength=len(data.meaning.names)) / len(targets)
-    else:
-        row = targets.mean(0, dtype=np.float64)
-    return np.tile(row, (n, 1))
+        return np.eye(len(data.meaning.names))[part.targets]
+    return part.targets.astype(np.float64)
+
+
+def length(data: Labelled, part: Part) -> np.ndarray:
+    """What the lengths of sequences say of a part, (n, T).
+
+    The tree takes least squares of zeros and ones, which is Gini's impurity of classes.
+
+    Args:
+        data: The tree is fitted to its training part.
+        part: What to predict.
+    """
+    tree = DecisionTreeRegressor(min_samples_leaf=min(_LEAST, len(data.train)), random_state=0)
+    tree.fit(_lengths(data.train), rows_of(data, data.train))
+    return tree.predict(_lengths(part)).reshape(len(part), -1)
+
+
+def composition(data: Labelled, part: Part, metric: str) -> np.ndarray:
+    """What the linear model on the shares of A, C, G and T says of a part, (n, T).
+
+    Args:
+        data: The model is fitted to its training part.
+        part: What to predict.
+        metric: Chooses the regularisation on the validation part.
+    """
+    return _linear(data, part, metric, lambda sequences: features(sequences, positions=False, longest=1))
 
 
 def words(data: Labelled, part: Part, metric: str) -> np.ndarray:
@@ -43,37 +76,44 @@ def words(data: Labelled, part: Part, metric: str) -> np.ndarray:
         metric: Chooses the regularisation on the validation part.
     """
     lengths = {len(codes) for one in (*data.parts.values(), part) for codes in one.codes}
-    positions = len(lengths) == 1
-    scale = StandardScaler()
-    known = scale.fit_transform(features(data.train.codes, positions=positions))
-    fit = _fitted(data.meaning.kind, known, data.train.targets)
-    chosen, best = STRENGTHS[1], None
-    if data.valid is not None:
-        held_out = scale.transform(features(data.valid.codes, positions=positions))
-        for strength in STRENGTHS:
-            figures = measured(data.meaning.kind, fit(strength)(held_out), data.valid.targets)
-            if better(metric, figures, best):
-                chosen, best = strength, figures
-    return fit(chosen)(scale.transform(features(part.codes, positions=positions)))
+    return _linear(data, part, metric, lambda sequences: features(sequences, positions=len(lengths) == 1))
 
 
-def features(sequences: Sequence[np.ndarray], *, positions: bool) -> np.ndarray:
-    """Frequencies of the words of 1 to 4 known bases, (n, 340) float32, and with ``positions`` one-hot bases, + 4 L.
+def _linear(
+    data: Labelled, part: Part, metric: str, columns: Callable[[Sequence[np.ndarray]], np.ndarray]
+) -> np.ndarray:
+    """What a linear model on some features says of a part, its strength chosen on the validation part."""
+
+    def known(one: Part) -> Known:
+        return Known(columns(one.codes), one.targets)
+
+    valid = None if data.valid is None else known(data.valid)
+    probe = LinearProbe(data.meaning.kind, STRENGTHS).fit(known(data.train), valid, metric)
+    return probe.predict(columns(part.codes))
+
+
+def _lengths(part: Part) -> np.ndarray:
+    return np.array([[len(codes)] for codes in part.codes])
+
+
+def features(sequences: Sequence[np.ndarray], *, positions: bool, longest: int = LONGEST_WORD) -> np.ndarray:
+    """Frequencies of words of known bases, (n, 340) float32 of 1 to 4, and with ``positions`` one-hot bases, + 4 L.
 
     Args:
         sequences: Codes, A 0, C 1, G 2, T 3, N 4.
         positions: Whether they are all equally long and the base at each position counts.
+        longest: Bases of the longest words.
     """
-    rows = np.stack([_frequencies(codes) for codes in sequences])
+    rows = np.stack([_frequencies(codes, longest) for codes in sequences])
     if not positions:
         return rows
     one_hot = np.eye(5, dtype=np.float32)[np.stack(sequences)][..., : alphabet.N]
     return np.concatenate([rows, one_hot.reshape(len(rows), -1)], axis=1)
 
 
-def _frequencies(codes: np.ndarray) -> np.ndarray:
+def _frequencies(codes: np.ndarray, longest: int) -> np.ndarray:
     parts = []
-    for k in range(1, LONGEST_WORD + 1):
+    for k in range(1, longest + 1):
         n = max(0, len(codes) - k + 1)
         number, known = np.zeros(n, dtype=np.int64), np.ones(n, dtype=bool)
         for i in range(k):
@@ -82,32 +122,3 @@ def _frequencies(codes: np.ndarray) -> np.ndarray:
         counts = np.bincount(number[known], minlength=4**k)[: 4**k]
         parts.append(counts / max(1, counts.sum()))
     return np.concatenate(parts).astype(np.float32)
-
-
-Predict = Callable[[np.ndarray], np.ndarray]
-
-
-def _fitted(kind: str, known: np.ndarray, targets: np.ndarray) -> Callable[[float], Predict]:
-    """What fits a linear model of a strength, and gives what predicts by it."""
-
-    def classes(strength: float) -> Predict:
-        model = _logistic(strength, known, targets)
-        return lambda rows: model.predict_proba(rows)
-
-    def labels(strength: float) -> Predict:
-        models = [_logistic(strength, known, column) if np.ptp(column) else column[0] for column in targets.T]
-        return lambda rows: np.stack(
-            [np.full(len(rows), m) if np.isscalar(m) else m.predict_proba(rows)[:, 1] for m in models], axis=1
-        )
-
-    def numbers(strength: float) -> Predict:
-        model = Ridge(alpha=1 / strength).fit(known, targets.reshape(len(targets), -1))
-        return lambda rows: model.predict(rows).reshape(len(rows), -1)
-
-    return {"class": classes, "multilabel": labels, "regression": numbers}[kind]
-
-
-def _logistic(strength: float, known: np.ndarray, targets: np.ndarray) -> LogisticRegression:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a fit that has not converged to the last digit is as good a floor
-        return LogisticRegression(C=strength, max_iter=300).fit(known, targets)

@@ -3,6 +3,7 @@ r"""How good predictions are: the figures of scikit-learn, with bootstrap interv
     class        accuracy, mcc (Matthews), f1 (macro), auroc and auprc (of the second of two classes; of more, mean over
                  one against the rest), loss (cross-entropy, nats)
     multilabel   the same, each the mean over the labels; a label counts as said above a probability of 1/2
+    tokens       those of classes, over all bases but N; an interval draws whole sequences
     regression   pearson, spearman, r2, rmse (units of the target), loss (mean square); means over the numbers
 
 A metric that is not defined (AUROC where only one class is there, a correlation with a constant) is None, never 0 or
@@ -14,12 +15,15 @@ resamples of a thousand examples take a second; the tests hold the figures to sc
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from dnadiff.random import key64
 
+Predictions = np.ndarray | list[np.ndarray]
+"""Of n sequences (n, T), or of their bases (length, T) each, NaN at N."""
 Figures = dict[str, float | None]
 Weighted = Callable[[np.ndarray], dict[str, float]]
 """From a weight an example, (n,) float64, to every metric by name; NaN where it is not defined."""
@@ -28,10 +32,11 @@ METRICS = {
     "class": ("accuracy", "mcc", "f1", "auroc", "auprc", "loss"),
     "multilabel": ("accuracy", "mcc", "f1", "auroc", "auprc", "loss"),
     "regression": ("pearson", "spearman", "r2", "rmse", "loss"),
+    "tokens": ("accuracy", "mcc", "f1", "auroc", "auprc", "loss"),
 }
 """The metrics of a kind of target, in the order of the tables."""
 
-BEST = {"class": "mcc", "multilabel": "auroc", "regression": "pearson"}
+BEST = {"class": "mcc", "multilabel": "auroc", "regression": "pearson", "tokens": "mcc"}
 """What the best weights are chosen by, where nothing else is asked for."""
 
 LOWER_IS_BETTER = ("loss", "rmse")
@@ -39,24 +44,24 @@ LOWER_IS_BETTER = ("loss", "rmse")
 _LEAST = float(np.finfo(np.float64).eps)  # a probability of 0 costs what this one costs, as in scikit-learn
 
 
-def measured(kind: str, predictions: np.ndarray, targets: np.ndarray) -> Figures:
+def measured(kind: str, predictions: Predictions, targets: np.ndarray) -> Figures:
     """Every metric of a kind of target, by name; None where it is not defined.
 
     Args:
-        kind: ``class``, ``multilabel`` or ``regression``.
-        predictions: Probabilities (n, K) of the classes or labels, or numbers (n, T).
-        targets: Classes (n,), or zeros and ones (n, K), or numbers (n, T).
+        kind: ``class``, ``multilabel``, ``regression`` or ``tokens``.
+        predictions: Probabilities (n, K) of the classes or labels, or numbers (n, T), or n arrays (length, K) of bases.
+        targets: Classes (n,), or zeros and ones (n, K), or numbers (n, T), or n arrays (length,) of classes of bases.
     """
     return _figures(_SCORERS[kind](predictions, targets), np.ones(len(targets)))
 
 
 def intervals(
-    kind: str, predictions: np.ndarray, targets: np.ndarray, *, resamples: int, seed: int
+    kind: str, predictions: Predictions, targets: np.ndarray, *, resamples: int, seed: int
 ) -> dict[str, tuple[float, float] | None]:
     """The 95 % interval of every metric; None where it is defined on fewer than half of the resamples.
 
     Args:
-        kind: ``class``, ``multilabel`` or ``regression``.
+        kind: As ``measured`` takes it.
         predictions: As ``measured`` takes them.
         targets: Likewise.
         resamples: How often to draw as many examples with replacement; 0 gives no intervals.
@@ -109,6 +114,15 @@ def _classes(p: np.ndarray, y: np.ndarray) -> Weighted:
         return {**_said(table), "auroc": areas[0], "auprc": areas[1], "loss": np.average(cost, weights=w)}
 
     return score
+
+
+def _tokens(p: Sequence[np.ndarray], y: Sequence[np.ndarray]) -> Weighted:
+    """Those of classes, every base with the weight of its sequence."""
+    found, truth = np.concatenate(p), np.concatenate(list(y))
+    known = ~np.isnan(found[:, 0])
+    owner = np.repeat(np.arange(len(y)), [len(row) for row in y])[known]
+    score = _classes(found[known], truth[known])
+    return lambda w: score(w[owner])
 
 
 def _labels(p: np.ndarray, y: np.ndarray) -> Weighted:
@@ -193,6 +207,6 @@ def _mean(rows: np.ndarray) -> np.ndarray:
     return np.where(known, rows, 0).sum(0) / known.sum(0)
 
 
-_SCORERS: dict[str, Callable[[np.ndarray, np.ndarray], Weighted]] = {
-    "class": _classes, "multilabel": _labels, "regression": _numbers,
+_SCORERS: dict[str, Callable[[Any, Any], Weighted]] = {
+    "class": _classes, "multilabel": _labels, "regression": _numbers, "tokens": _tokens,
 }  # fmt: skip

@@ -37,7 +37,15 @@ from torch import Tensor, nn
 from dnadiff.errors import InputError
 from dnadiff.models.attention import Full, Pattern
 from dnadiff.models.cache import KVCache
-from dnadiff.models.layers import SigmaEmbedding, condition, modulate, pick, pick_condition, zero_linear
+from dnadiff.models.layers import (
+    SigmaEmbedding,
+    blocks_to_run,
+    condition,
+    modulate,
+    pick,
+    pick_condition,
+    zero_linear,
+)
 from dnadiff.models.scan import SCANS
 
 EXPAND, STATE, WIDTH = 2, 16, 4  # of every published network: E / D, S, and the convolution
@@ -195,21 +203,29 @@ class Caduceus(nn.Module):
 
     def features(
         self, tokens: Tensor, sigma: Tensor, *, pattern: Pattern = Full(), valid: Tensor | None = None,
-        labels: Tensor | None = None,
+        labels: Tensor | None = None, layer: int | None = None,
     ) -> Tensor:  # fmt: skip
-        """Hidden states after the last block and the final norm, (B, N, D): what heads and probes read.
+        """Hidden states (B, N, D), which heads and probes read.
+
+        Args:
+            tokens: As of ``forward``, like ``sigma``, ``pattern``, ``valid`` and ``labels``.
+            layer: Blocks behind the states: 0 gives the embeddings, ``len(layers)`` or None the states after the last
+                block and the final norm, as heads read them; those between are not normed.
 
         Raises:
-            InputError: Another pattern than ``Full``, or labels that the model does not know.
+            InputError: Another pattern than ``Full``, labels that the model does not know, or no such layer.
         """
-        c = condition(sigma, labels, self.sigma_map, self.label_embed)
-        return self.norm_f(self._run(tokens, c, pattern, valid))
+        c, depth = condition(sigma, labels, self.sigma_map, self.label_embed), blocks_to_run(layer, len(self.layers))
+        x = self._run(tokens, c, pattern, valid, depth)
+        return self.norm_f(x) if depth is None else x
 
-    def _run(self, tokens: Tensor, c: Tensor | None, pattern: Pattern, valid: Tensor | None) -> Tensor:
+    def _run(
+        self, tokens: Tensor, c: Tensor | None, pattern: Pattern, valid: Tensor | None, depth: int | None = None
+    ) -> Tensor:
         if pattern != Full():
             raise InputError(f"a network that reads from both ends sees all positions; it cannot honour {pattern}")
         x = self.embeddings["word_embeddings"](tokens)
         there = None if valid is None else valid[..., None].to(x.dtype)
-        for layer in self.layers:
+        for layer in self.layers[:depth]:
             x = layer(x, c, there, self.scan)
         return x

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from dnadiff.errors import InputError
 from dnadiff.models.attention import BACKENDS, Attention, Full, Pattern, look
 from dnadiff.models.cache import KVCache
-from dnadiff.models.layers import MAX_PERIOD, angles_at, pick, rotary_angles, rotate
+from dnadiff.models.layers import MAX_PERIOD, angles_at, blocks_to_run, pick, rotary_angles, rotate
 
 STD = 0.02  # of fresh weights, as GPT-2's and Llama's
 
@@ -142,20 +142,23 @@ class Decoder(nn.Module, abc.ABC):
         labels: Tensor | None = None, cache: KVCache | None = None, at: Tensor | slice | None = None,
     ) -> Tensor:  # fmt: skip
         """Raw logits, (B, N, V), or (B, M, V) of the positions ``at``; arguments as of ``DiT``, no labels."""
-        h = self._run(tokens, pattern, valid, labels, cache, at)
+        h = self.norm(self._run(tokens, pattern, valid, labels, cache, at))
         return F.linear(h, self.embed.weight if self.head is None else self.head.weight)
 
     def features(
         self, tokens: Tensor, sigma: Tensor, *, pattern: Pattern = Full(), valid: Tensor | None = None,
-        labels: Tensor | None = None,
+        labels: Tensor | None = None, layer: int | None = None,
     ) -> Tensor:  # fmt: skip
-        """Hidden states after the last block and the final norm, (B, N, D): what heads and probes read."""
-        return self._run(tokens, pattern, valid, labels, None, None)
+        """Hidden states (B, N, D), which heads and probes read; arguments and errors as of ``DiT.features``."""
+        depth = blocks_to_run(layer, len(self.blocks))
+        x = self._run(tokens, pattern, valid, labels, None, None, depth)
+        return self.norm(x) if depth is None else x
 
     def _run(
         self, tokens: Tensor, pattern: Pattern, valid: Tensor | None, labels: Tensor | None,
-        cache: KVCache | None, at: Tensor | slice | None,
+        cache: KVCache | None, at: Tensor | slice | None, depth: int | None = None,
     ) -> Tensor:  # fmt: skip
+        """States of the tokens ``at`` after all blocks, or of all tokens after the first ``depth``; not normed."""
         if labels is not None:
             raise InputError("this model was built without labels (n_classes=0)")
         past, forgotten = (0, 0) if cache is None else (cache.length, cache.forgotten)
@@ -163,12 +166,14 @@ class Decoder(nn.Module, abc.ABC):
         x, rotary = self.placed(tokens, pattern.positions(n, tokens.device, past))
         seen = {"past": past, "forgotten": forgotten, "valid": valid, "device": x.device, "backend": self.attention}
         attention = look(pattern, n, **seen)
-        for layer, block in enumerate(self.blocks[:-1]):
+        for layer, block in enumerate(self.blocks[: -1 if depth is None else depth]):
             x = block(x, rotary, attention, cache, layer, None)
+        if depth is not None:
+            return x
         last, layer = self.blocks[-1], len(self.blocks) - 1
         if at is None or self.attention == "flash":  # flash-attn masks nothing but what lies behind the last query
-            return self.norm(pick(last(x, rotary, attention, cache, layer, None), at))
-        return self.norm(last(x, rotary, look(pattern, n, at=at, **seen), cache, layer, at))
+            return pick(last(x, rotary, attention, cache, layer, None), at)
+        return last(x, rotary, look(pattern, n, at=at, **seen), cache, layer, at)
 
 
 class Llama(Decoder):

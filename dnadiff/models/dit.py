@@ -21,6 +21,7 @@ from dnadiff.models.layers import (
     LayerNorm,
     SigmaEmbedding,
     angles_at,
+    blocks_to_run,
     condition,
     modulate,
     pick,
@@ -175,17 +176,27 @@ class DiT(nn.Module):
 
     def features(
         self, tokens: Tensor, sigma: Tensor, *, pattern: Pattern = Full(), valid: Tensor | None = None,
-        labels: Tensor | None = None,
+        labels: Tensor | None = None, layer: int | None = None,
     ) -> Tensor:  # fmt: skip
-        """Hidden states after the last block and the final norm, (B, N, D): what heads and probes read."""
-        c = condition(sigma, labels, self.sigma_map, self.label_embed)
-        x = self._run(tokens, c, pattern, valid, None, None)
-        return self.output_layer.norm_final(x)
+        """Hidden states (B, N, D), which heads and probes read.
+
+        Args:
+            tokens: As of ``forward``, like ``sigma``, ``pattern``, ``valid`` and ``labels``.
+            layer: Blocks behind the states: 0 gives what the first block reads, ``len(blocks)`` or None the states
+                after the last block and the final norm, as heads read them; those between are not normed.
+
+        Raises:
+            InputError: There is no such layer.
+        """
+        c, depth = condition(sigma, labels, self.sigma_map, self.label_embed), blocks_to_run(layer, len(self.blocks))
+        x = self._run(tokens, c, pattern, valid, None, None, depth)
+        return self.output_layer.norm_final(x) if depth is None else x
 
     def _run(
         self, tokens: Tensor, c: Tensor | None, pattern: Pattern, valid: Tensor | None,
-        cache: KVCache | None, at: Tensor | slice | None,
+        cache: KVCache | None, at: Tensor | slice | None, depth: int | None = None,
     ) -> Tensor:  # fmt: skip
+        """States of the tokens ``at`` after all blocks, or of all tokens after the first ``depth``."""
         past, forgotten = (0, 0) if cache is None else (cache.length, cache.forgotten)
         n = past + tokens.shape[1]
         x = self.vocab_embed(tokens)
@@ -196,8 +207,10 @@ class DiT(nn.Module):
         rotary = rotary_angles(pattern.positions(n, tokens.device, past), self.head_width)
         seen = {"past": past, "forgotten": forgotten, "valid": valid, "device": x.device, "backend": self.attention}
         attention = look(pattern, n, **seen)
-        for layer, block in enumerate(self.blocks[:-1]):
+        for layer, block in enumerate(self.blocks[: -1 if depth is None else depth]):
             x = block(x, c, rotary, attention, cache, layer, None)
+        if depth is not None:
+            return x
         last, layer = self.blocks[-1], len(self.blocks) - 1
         if at is None or self.attention == "flash":  # flash-attn masks nothing but what lies behind the last query
             return pick(last(x, c, rotary, attention, cache, layer, None), at)

@@ -1,6 +1,7 @@
-r"""From a backbone's hidden states to a statement about the sequence: classes, labels or numbers.
+r"""From a backbone's hidden states to a statement about the sequence, or about every base: classes, labels or numbers.
 
     features (B, N, D) --pooling--> (B, D) --dropout, linear--> outputs (B, T) --readout--> probabilities or numbers
+    features (B, N, D) --dropout, linear--> outputs (B, N, T) --readout--> probabilities of every base
 
 Poolings:
 
@@ -28,7 +29,23 @@ from dnadiff.models.attention import BlockCausal, Full, Pattern
 POOLINGS = ("mean", "mean_all", "attention", "first", "positions")
 
 
-class SequenceHead(nn.Module):
+class Head(nn.Module, abc.ABC):
+    """Maps hidden states to outputs.
+
+    Attributes:
+        pooling: One of ``POOLINGS``, or ``none``.
+        linear: What gives the outputs.
+    """
+
+    pooling: str
+    linear: nn.Linear
+
+    @abc.abstractmethod
+    def forward(self, features: Tensor, valid: Tensor) -> Tensor:
+        """Outputs of features (B, N, D) and the positions that count, (B, N) bool, one or more a row."""
+
+
+class SequenceHead(Head):
     """Pools hidden states and maps them to outputs.
 
     Args:
@@ -75,6 +92,27 @@ class SequenceHead(nn.Module):
         return (features * weight[..., None].to(features.dtype)).sum(1)
 
 
+class TokenHead(Head):
+    """Maps the hidden state of every position to outputs, the same way everywhere.
+
+    Args:
+        width: D.
+        outputs: T.
+        dropout: Probability, on the states.
+    """
+
+    def __init__(self, width: int, outputs: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.pooling, self.dropout = "none", nn.Dropout(dropout)
+        self.linear = nn.Linear(width, outputs)
+        for parameter in self.linear.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, features: Tensor, valid: Tensor) -> Tensor:
+        """Outputs (B, N, T) float32 of features (B, N, D); those of positions that do not count mean nothing."""
+        return self.linear(self.dropout(features.float()))
+
+
 class Readout(nn.Module, abc.ABC):
     """What outputs mean: what they cost beside the truth, and what they say."""
 
@@ -96,6 +134,19 @@ class ClassReadout(Readout):
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Probabilities of the classes; they add up to 1."""
+        return outputs.softmax(-1)
+
+
+class TokenReadout(Readout):
+    """One of T classes for every position: softmax; targets (B, N) int64 are -1 where nothing counts."""
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean of -log p(class) over the positions of a row that count, nats; 0 for a row without any."""
+        costs = F.cross_entropy(outputs.transpose(1, 2), targets, ignore_index=-1, reduction="none")
+        return costs.sum(1) / (targets >= 0).sum(1).clamp(min=1)
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """Probabilities of the classes, (B, N, T); they add up to 1."""
         return outputs.softmax(-1)
 
 
@@ -146,14 +197,14 @@ class Predictor(nn.Module):
         InputError: The head pools the first position and the pattern hides all others from it.
     """
 
-    def __init__(self, backbone: nn.Module, head: SequenceHead, readout: Readout, pattern: Pattern = Full()) -> None:
+    def __init__(self, backbone: nn.Module, head: Head, readout: Readout, pattern: Pattern = Full()) -> None:
         super().__init__()
         if head.pooling == "first" and isinstance(pattern, BlockCausal):
             raise InputError("pooling=first: the first position of this model does not see the others; mean would work")
         self.backbone, self.head, self.readout, self.pattern = backbone, head, readout, pattern
 
     def forward(self, tokens: Tensor, valid: Tensor, given: Tensor) -> Tensor:
-        """Outputs (B, T) float32, before the readout.
+        """Outputs (B, T) float32, or (B, N, T) of a ``TokenHead``, before the readout.
 
         Args:
             tokens: Token ids, (B, N).

@@ -38,6 +38,23 @@ def angles_at(rotary: tuple[Tensor, Tensor], at: Tensor | slice | None) -> tuple
     return rotary if at is None else (rotary[0][at], rotary[1][at])
 
 
+def blocks_to_run(layer: int | None, n_blocks: int) -> int | None:
+    """How many blocks make the states of a layer that lies within; None for the last, which the final norm follows.
+
+    Args:
+        layer: Blocks behind the states, from 0, what the first block is given, to ``n_blocks``; None is the last.
+        n_blocks: Blocks of the network.
+
+    Raises:
+        InputError: There is no such layer.
+    """
+    if layer is None or layer == n_blocks:
+        return None
+    if not 0 <= layer < n_blocks:
+        raise InputError(f"layer={layer}: the last one of the network is {n_blocks}; 0 to {n_blocks} would work")
+    return layer
+
+
 def pick(x: Tensor, at: Tensor | slice | None) -> Tensor:
     """The tokens ``at`` of x (B, N, D): (B, M, D) for positions (B, M), a slice of the tokens, or all for None."""
     if at is None:

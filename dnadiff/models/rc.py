@@ -86,18 +86,19 @@ class ReverseComplement(nn.Module):
 
     def features(
         self, tokens: Tensor, sigma: Tensor, *, pattern: Pattern = Full(), valid: Tensor | None = None,
-        labels: Tensor | None = None,
+        labels: Tensor | None = None, layer: int | None = None,
     ) -> Tensor:  # fmt: skip
         """Hidden states of both strands averaged, (B, N, D); those of the reverse complement are the same, mirrored.
 
         A head that treats positions alike, such as a mean over them, therefore says the same of both strands. With a
-        linear head this is Caduceus's conjoining, the mean of what it says of each.
+        linear head this is Caduceus's conjoining, the mean of what it says of each. ``layer`` is one of the backbone
+        within, None the last.
 
         Raises:
-            InputError: The pattern hides positions.
+            InputError: The pattern hides positions, or there is no such layer.
         """
         options = _options(pattern, valid, labels)
-        own, other = self.backbone.features(*self._both(tokens, sigma, pattern), **options).chunk(2)
+        own, other = self.backbone.features(*self._both(tokens, sigma, pattern), **options, layer=layer).chunk(2)
         return (own + other.flip(1)) / 2
 
     def _both(self, tokens: Tensor, sigma: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:

@@ -114,7 +114,7 @@ def resume(
 def _read(config: FinetuneConfig) -> Labelled:
     data = config.data
     return read_labelled(
-        str(data.path), data.label, kind=data.kind, valid_fraction=data.valid_fraction,
+        str(data.path), data.label, kind=data.kind, genome=data.genome, valid_fraction=data.valid_fraction,
         test_fraction=data.test_fraction, redraw=data.redraw, one_of=data.one_of, seed=int(config.seed or 0),
     )  # fmt: skip
 

@@ -21,7 +21,7 @@ from dnadiff.random import key64
 from dnadiff.recipes.network import backbone_section
 from dnadiff.recipes.training_plan import precision_of
 from dnadiff.schema import ModelConfig
-from dnadiff.schema.finetune import SCRATCH, FinetuneConfig
+from dnadiff.schema.finetune import SCRATCH, FinetuneConfig, HeadConfig
 from dnadiff.training import ranks
 from dnadiff.training.datamodule import micro_batch
 from dnadiff.training.predictor import HeldOutExamples
@@ -84,13 +84,16 @@ class Plan:
             *([f"shared       {self._shared()}"] if self.data.shared else []),
             f"targets      {meaning.kind}: {_listed(meaning.names)}",
             f"rows         {self.frame.bases:,} bases, {strands}",
-            f"model        {n:,} parameters, {c.head.pooling} pooling, from {c.start}",
+            f"model        {n:,} parameters, {self._head()}, from {c.start}",
             f"step         {c.optim.batch_size} examples, {self.seconds:.2f} s in {self.precision}",
             f"length       {self.pace.steps:,} steps ({c.train.epochs:g} epochs), "
             f"about {self.pace.steps * self.seconds / 60:.1f} min",
             f"weights      {chosen}",
             f"seed         {c.seed}",
         ])  # fmt: skip
+
+    def _head(self) -> str:
+        return "a head on every base" if self.data.meaning.kind == "tokens" else f"{self.config.head.pooling} pooling"
 
     def _part(self, part: Part) -> str:
         drawn = ", drawn out of the training part" if part.drawn else ""
@@ -123,6 +126,7 @@ def plan(config: FinetuneConfig, data: Labelled, begun: Any = None) -> Plan:  # 
     kind = data.meaning.kind
     metric = config.train.chosen(kind, BEST[kind])
     config = replace(config, train=replace(config.train, metric=metric), data=replace(config.data, kind=kind))
+    _check_bases(config)
     _check_choice(config, data)
     micro_batch(config.optim.batch_size, config.optim.accumulate, 1)
     torch.manual_seed(key64("init", config.seed) >> 1)
@@ -158,9 +162,10 @@ def _spec(config: FinetuneConfig, data: Labelled) -> dict[str, Any]:
             "crop": config.data.crop,
         },
     }  # fmt: skip
-    head = {"name": "sequence", "width": 1, "outputs": len(meaning.names), "pooling": config.head.pooling}
-    rows = {"length": spec["length"]} if config.head.pooling == "positions" else {}
-    spec["head"] = {**head, "dropout": config.head.dropout, **rows}
+    pooling = config.head.pooling
+    rows = {"length": spec["length"]} if pooling == "positions" else {}
+    own = {"name": "token"} if meaning.kind == "tokens" else {"name": "sequence", "pooling": pooling, **rows}
+    spec["head"] = {**own, "width": 1, "outputs": len(meaning.names), "dropout": config.head.dropout}
     spec["head"]["width"] = _width(spec)
     return spec
 
@@ -198,6 +203,16 @@ def _width(spec: dict[str, Any]) -> int:
         return predictor.backbone.features(tokens, torch.zeros(1), pattern=predictor.pattern).shape[-1]
 
 
+def _check_bases(config: FinetuneConfig) -> None:
+    """Refuses what labels of bases cannot have."""
+    if config.data.kind != "tokens":
+        return
+    if config.head.pooling != HeadConfig().pooling:
+        raise InputError(f"head.pooling={config.head.pooling}: labels of bases are not pooled; leave it out")
+    if config.data.crop:
+        raise InputError("data.crop=true: every base has a label; shorter sequences, or a larger data.length, work")
+
+
 def _check_choice(config: FinetuneConfig, data: Labelled) -> None:
     """Refuses what cannot choose the best weights."""
     train = config.train
@@ -207,12 +222,16 @@ def _check_choice(config: FinetuneConfig, data: Labelled) -> None:
                 f"train.patience={train.patience:g}: waits for validations; data.valid_fraction above 0 would work"
             )
         return
-    shape = (len(data.valid), len(data.meaning.names))
-    trial = np.random.default_rng(0).dirichlet(np.ones(max(2, shape[1])), shape[0])[:, : shape[1]]
-    if measured(data.meaning.kind, trial, data.valid.targets)[train.metric] is None:
+    rng, count = np.random.default_rng(0), len(data.meaning.names)
+
+    def trial(n: int) -> np.ndarray:
+        return rng.dirichlet(np.ones(max(2, count)), n)[:, :count]
+
+    trials = [trial(len(codes)) for codes in data.valid.codes] if data.valid.per_base else trial(len(data.valid))
+    if measured(data.meaning.kind, trials, data.valid.targets)[train.metric] is None:
         raise InputError(
-            f"train.metric={train.metric}: is not defined on the {shape[0]} validation examples, which are too much "
-            "alike; more of them, or train.metric=loss, would work"
+            f"train.metric={train.metric}: is not defined on the {len(data.valid)} validation examples, which are too "
+            "much alike; more of them, or train.metric=loss, would work"
         )
 
 

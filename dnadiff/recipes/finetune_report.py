@@ -9,8 +9,9 @@ import numpy as np
 from dnadiff.checkpoints.predictor import load_predictor
 from dnadiff.data.labelled import Labelled
 from dnadiff.data.parts import Part
+from dnadiff.evaluation import base_baselines
 from dnadiff.evaluation.baselines import majority, words
-from dnadiff.evaluation.metrics import LOWER_IS_BETTER, intervals, measured
+from dnadiff.evaluation.metrics import LOWER_IS_BETTER, Predictions, intervals, measured
 from dnadiff.recipes.tables import Column, publish, tsv, write_whole
 from dnadiff.schema.finetune import METRICS
 from dnadiff.training import ranks
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
     from dnadiff.recipes.finetune_plan import Plan
 
 REPORT, TABLE = "report.json", "report.tsv"
-_MAJORITY = {"class": "most frequent class", "multilabel": "share of each label", "regression": "mean of each number"}
+_MAJORITY = {
+    "class": "most frequent class",
+    "tokens": "most frequent class",
+    "multilabel": "share of each label",
+    "regression": "mean of each number",
+}
 
 
 def report(folder: Path, job: "Plan", step: int, facts: Mapping[str, Any], quiet: bool) -> dict[str, Any]:
@@ -58,15 +64,18 @@ def report(folder: Path, job: "Plan", step: int, facts: Mapping[str, Any], quiet
     return told
 
 
-def _rows(model: Any, job: "Plan", part: Part, name: str) -> Iterator[tuple[str, np.ndarray]]:  # noqa: ANN401 (FineTuned)
+def _rows(model: Any, job: "Plan", part: Part, name: str) -> Iterator[tuple[str, Predictions]]:  # noqa: ANN401 (FineTuned)
     """Every row's name and its predictions of a part."""
     yield "fine-tuned", model.predict(part.codes)
-    if job.config.baselines and name == "test":
+    if job.config.baselines and name == "test" and job.data.meaning.kind == "tokens":
+        yield "five bases around", base_baselines.neighbours(job.data, part)
+        yield _MAJORITY["tokens"], base_baselines.majority(job.data, part)
+    elif job.config.baselines and name == "test":
         yield "k-mers and positions", words(job.data, part, job.config.train.metric)
         yield _MAJORITY[job.data.meaning.kind], majority(job.data, len(part))
 
 
-def _row(name: str, part_name: str, part: Part, found: np.ndarray, job: "Plan", resamples: int) -> dict[str, Any]:
+def _row(name: str, part_name: str, part: Part, found: Predictions, job: "Plan", resamples: int) -> dict[str, Any]:
     kind = job.data.meaning.kind
     figures = measured(kind, found, part.targets)
     limits = intervals(kind, found, part.targets, resamples=resamples, seed=int(job.config.seed or 0))
@@ -78,10 +87,12 @@ def _row(name: str, part_name: str, part: Part, found: np.ndarray, job: "Plan", 
 
 
 def _balance(data: Labelled, part: Part) -> dict[str, Any]:
-    """How often each class or label occurs, or mean and spread of each number."""
+    """How often each class or label occurs (of labels of bases, at how many), or mean and spread of each number."""
     names, targets = data.meaning.names, part.targets
     if data.meaning.kind == "class":
         return dict(zip(names, np.bincount(targets, minlength=len(names)).tolist(), strict=True))
+    if data.meaning.kind == "tokens":
+        return dict(zip(names, np.bincount(np.concatenate(targets), minlength=len(names)).tolist(), strict=True))
     if data.meaning.kind == "multilabel":
         return dict(zip(names, targets.sum(0).astype(int).tolist(), strict=True))
     means, spreads = targets.mean(0, np.float64).tolist(), targets.std(0, np.float64).tolist()

@@ -1,5 +1,6 @@
 """``dna-diff predict``: what a fine-tuned model says of sequences, as a table."""
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -26,6 +27,9 @@ def predict(
 ) -> None:
     """Writes a line of TSV for each sequence: its name, of classes the most probable, and every probability or number.
 
+    Of a model that labels bases, a line for each stretch of one class, as in BED: name, start, end, class and the mean
+    of the probabilities of that class.
+
     Args:
         model: Model folder or run folder of ``finetune``.
         data: FASTA or a table of sequences; labels in it are not looked at.
@@ -47,7 +51,8 @@ def predict(
     found = tuned.predict(
         [example.codes for example in examples], batch_size=batch_size, both_strands=both_strands or None
     )
-    text = _table([example.name for example in examples], found, tuned.kind, tuned.names)
+    names = [example.name for example in examples]
+    text = _runs(names, found, tuned.names) if tuned.kind == "tokens" else _table(names, found, tuned.kind, tuned.names)
     if out == "-":
         sys.stdout.write(text)
         return
@@ -64,4 +69,18 @@ def _table(names: list[str], found: np.ndarray, kind: str, columns: tuple[str, .
     for name, row in zip(names, found, strict=True):
         said = [printable(columns[int(row.argmax())])] if kind == "class" else []
         lines.append("\t".join([printable(name), *said, *(f"{value:.6g}" for value in row)]))
+    return "\n".join(lines) + "\n"
+
+
+def _runs(names: list[str], found: list[np.ndarray], classes: tuple[str, ...]) -> str:
+    """The lines of BED: stretches of bases of which the same class is the most probable; none where bases are N."""
+    lines = ["#name\tstart\tend\tclass\tprobability"]
+    for name, rows in zip(names, found, strict=True):
+        said = np.where(np.isnan(rows[:, 0]), -1, rows.argmax(1))
+        edges = [0, *(np.flatnonzero(np.diff(said)) + 1).tolist(), len(said)]
+        for start, end in itertools.pairwise(edges):
+            number = int(said[start])
+            if number >= 0:
+                place = f"{printable(name)}\t{start}\t{end}\t{printable(classes[number])}"
+                lines.append(f"{place}\t{rows[start:end, number].mean():.6g}")
     return "\n".join(lines) + "\n"

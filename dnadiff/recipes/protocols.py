@@ -54,7 +54,7 @@ def _folds(data: str, overrides: Sequence[str], seeds: Sequence[int], folds: int
 
 def _leave_one_out(data: str, overrides: Sequence[str], seeds: Sequence[int], folds: int) -> Iterator[Run]:
     wanted = compose_finetune(list(overrides)).data
-    found = read_labelled(data, wanted.label, kind=wanted.kind, valid_fraction=0, test_fraction=0)
+    found = read_labelled(data, wanted.label, kind=wanted.kind, genome=wanted.genome, valid_fraction=0, test_fraction=0)
     yield from _folds(data, overrides, seeds, different(joined(*found.parts.values())))
 
 

@@ -6,12 +6,13 @@ from dnadiff.errors import InputError
 from dnadiff.schema import PRECISIONS, ModelConfig, OptimConfig
 from dnadiff.schema.checks import choice, number, require
 
-LABEL_KINDS = ("auto", "class", "multilabel", "regression")
+LABEL_KINDS = ("auto", "class", "multilabel", "regression", "tokens")
 POOLINGS = ("mean", "mean_all", "attention", "first", "positions")
 METRICS = {
     "class": ("accuracy", "mcc", "f1", "auroc", "auprc", "loss"),
     "multilabel": ("accuracy", "mcc", "f1", "auroc", "auprc", "loss"),
     "regression": ("pearson", "spearman", "r2", "rmse", "loss"),
+    "tokens": ("accuracy", "mcc", "f1", "auroc", "auprc", "loss"),
 }
 SCRATCH = "scratch"
 
@@ -23,7 +24,9 @@ class LabelledConfig:
     Attributes:
         path: A table, a FASTA file, or a folder in one of the layouts of labelled data.
         label: Columns of the tables, or words before ``=`` in the descriptions, that hold the labels.
-        kind: ``class``, ``multilabel`` or ``regression``; ``auto`` is what the labels look like.
+        kind: ``class``, ``multilabel``, ``regression`` or ``tokens`` (a letter a base); ``auto`` is what the labels
+            look like, never tokens.
+        genome: FASTA files or stores with the bases, where ``path`` holds coordinates; no contig in two of them.
         valid_fraction: Share of the training part to validate on, if the data name no such part; 0 for none.
         test_fraction: Share of the training part to test on, if the data name no such part; 0 for none.
         redraw: Draw the validation part anew by the seed, out of what the data name training and validation part.
@@ -39,6 +42,7 @@ class LabelledConfig:
     path: str | None = None
     label: list[str] = field(default_factory=lambda: ["label"])
     kind: str = "auto"
+    genome: list[str] = field(default_factory=list)
     valid_fraction: float = 0.1
     test_fraction: float = 0.1
     redraw: bool = False
@@ -79,7 +83,7 @@ class HeadConfig:
 
     Attributes:
         pooling: ``mean`` over the bases, ``mean_all`` over padding too (as Caduceus), ``attention``, ``first``, or
-            ``positions``: weights for each position, where sequences are aligned.
+            ``positions``: weights for each position, where sequences are aligned. Labels of bases are not pooled.
         dropout: Probability, on the pooled state.
     """
 

@@ -66,6 +66,25 @@ def seed(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
 
 
+def layer(*words: str) -> Callable[[str], int | str]:
+    """An argument type: the number of a layer, ``last``, or one of some other words.
+
+    Args:
+        *words: What else it may be.
+    """
+
+    def parse(text: str) -> int | str:
+        if text in ("last", *words):
+            return text
+        if not (text.isascii() and text.isdigit()):
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not the number of a layer, from 0, or {', '.join(('last', *words))}"
+            )
+        return int(text)
+
+    return parse
+
+
 def shard(parser: argparse.ArgumentParser, what: str) -> None:
     """Adds ``--shard``, a number and how many there are.
 

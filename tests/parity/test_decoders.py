@@ -88,7 +88,13 @@ def test_chosen_positions_hidden_keys_and_features(models, arrays, name):
     changed = torch.where(valid, tokens, 0)
     torch.testing.assert_close(ask(model, tokens, valid=valid)[:, :6], ask(model, changed, valid=valid)[:, :6], **CLOSE)
     with torch.no_grad():
-        assert model.features(tokens, torch.zeros(2)).shape == (2, 9, 16)
+        states = model.features(tokens, torch.zeros(2))
+        torch.testing.assert_close(
+            states @ model.embed.weight.T if model.head is None else model.head(states), everything
+        )
+        first = model.features(tokens, torch.zeros(2), layer=0)
+        torch.testing.assert_close(first, model.placed(tokens, torch.arange(9))[0])
+        assert model.features(tokens, torch.zeros(2), layer=1).shape == (2, 9, 16)
 
 
 def test_long_sequences_and_labels_are_refused(models):

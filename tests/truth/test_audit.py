@@ -114,14 +114,14 @@ def test_what_cannot_be_read(folder, name, text, line):
 def test_a_class_that_nothing_is_left_of(folder, tmp_path, capsys):
     replaced(folder, "test/positive.csv.gz", "region,start,end,strand\nchr2,3,9,+\n")
     assert main(["bench", "audit", str(folder), "--clean", str(tmp_path / "clean")]) == 2
-    assert "every test stretch of class positive overlaps the training part" in capsys.readouterr().err
+    assert "the training part holds every test example of positive" in capsys.readouterr().err
     assert not (tmp_path / "clean").exists()
 
 
 def test_commands_that_cannot_work(folder, tmp_path, capsys):
     (folder / "other").mkdir()
     for words, line in (
-        ([str(tmp_path / "none")], "found no CLASS.csv or CLASS.csv.gz; a folder of coordinates would work"),
+        ([str(tmp_path / "none")], "none: "),
         ([str(folder), str(folder), "--clean", "x"], "--clean x: holds one data set, and 2 are audited; give one"),
         ([str(folder), "--clean", str(folder)], "exists; another name would work"),
         ([str(folder), "-o", "x.txt"], "reports are JSON or TSV"),
