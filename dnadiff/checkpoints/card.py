@@ -86,23 +86,26 @@ _IDS = {
     "limits": "It numbers its tokens by a vocabulary that did not come with it: it reads and writes ids.",
 }
 _TEXT = {
-    "tags": "",
+    "tags": "text, ",
     "what": "text",
     "unit": "token",
-    "use": "",
-    "limits": "It continues text like that it was trained on; nothing it writes is checked for truth.",
+    "use": "\n```\ndna-diff sample FOLDER -n 10 -o texts.jsonl\ndna-diff evaluate FOLDER other.txt\n```\n",
+    "limits": """\
+It knows the texts it was trained on and nothing else: what it writes resembles them, and nothing about its truth
+follows.""",
 }
-_KINDS = {"dna": _DNA, "text": _TEXT, "ids": _IDS}
+KINDS = {"dna": _DNA, "text": _TEXT, "ids": _IDS}
+"""What a card says of the tokens, by what they are."""
 
 
-def card(spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int, *, of: str = "dna") -> str:
+def card(spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int, *, tokens: str = "dna") -> str:
     """The text of a model card.
 
     Args:
         spec: What the denoiser is built from.
         provenance: How the weights came about; every value becomes a row of the table.
         parameters: Number of weights.
-        of: What its tokens are: ``dna``, ``text`` or ``ids``.
+        tokens: What its tokens are, a name of ``KINDS``.
     """
     facts = "\n".join(f"| {key} | {_cell(value)} |" for key, value in _flat(provenance))
     backbone = spec["backbone"]
@@ -114,7 +117,7 @@ def card(spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int
         length=spec["length"],
         algo=spec["algo"],
         facts=facts,
-        **_KINDS[of],
+        **KINDS[tokens],
     )
 
 

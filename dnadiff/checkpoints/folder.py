@@ -27,7 +27,8 @@ from dnadiff.checkpoints.card import card
 from dnadiff.checkpoints.checks import Shapes, check_arguments, check_head, check_sizes
 from dnadiff.data import atomic
 from dnadiff.data.plain_json import read_json
-from dnadiff.data.tokenizers import IdsTokenizer, NucleotideTokenizer, Tokenizer, tokenizer_from_json
+from dnadiff.data.tokenizer import TextTokenizer, Tokenizer
+from dnadiff.data.tokenizers import NucleotideTokenizer, tokenizer_from_json
 from dnadiff.diffusion.adaptation import AlsoNextToken, GrowingBlocks, OpeningAttention
 from dnadiff.diffusion.block_objective import BlockNELBO, MixedBlockNELBO
 from dnadiff.diffusion.denoiser import Denoiser
@@ -154,8 +155,9 @@ def save_model(
         ResourceError: The disk is full.
     """
     count = sum(value.numel() for value in denoiser.backbone.state_dict().values())
-    of = {NucleotideTokenizer.name: "dna", IdsTokenizer.name: "ids"}.get(tokenizer.name, "text")
-    text = card(spec, provenance, count, of=of)
+    kinds = ((NucleotideTokenizer, "dna"), (TextTokenizer, "text"))
+    tokens = next((name for kind, name in kinds if isinstance(tokenizer, kind)), "ids")
+    text = card(spec, provenance, count, tokens=tokens)
     write_model(Path(folder), denoiser.backbone, tokenizer, spec, provenance, text, backbone_of)
 
 

@@ -23,7 +23,8 @@ from dnadiff.checkpoints.foreign import Converted
 from dnadiff.checkpoints.manifest import sha256
 from dnadiff.checkpoints.mask_row import with_mask_row
 from dnadiff.data.llama_tokenizer import read_llama2c_tokenizer
-from dnadiff.data.tokenizers import IdsTokenizer, Tokenizer
+from dnadiff.data.tokenizer import TextTokenizer, Tokenizer
+from dnadiff.data.tokenizers import IdsTokenizer
 from dnadiff.errors import InputError
 
 SUFFIX = ".bin"
@@ -63,7 +64,7 @@ def read_llama2c(path: Path, *, tokenizer: str | None = None) -> Converted:
         "name": "llama", "vocab_size": size + 1, "hidden_size": dim, "n_blocks": layers, "n_heads": heads,
         "n_kv_heads": kv_heads, "mlp_size": inner, "rope_base": 10_000.0, "norm_eps": 1e-5, "tied": tied,
     }  # fmt: skip
-    spec = autoregressive_spec(backbone, words, length)
+    spec = autoregressive_spec(backbone, words, length, wrap=False)
     denoiser = build_denoiser(spec)
     denoiser.backbone.load_state_dict(_named(arrays, heads, kv_heads))
     inputs = {str(file): sha256(Path(file)) for file in (path, tokenizer) if file is not None}
@@ -71,21 +72,30 @@ def read_llama2c(path: Path, *, tokenizer: str | None = None) -> Converted:
     return Converted(denoiser.eval(), words, spec, {"converted from": "llama2.c version 0"}, inputs, warning)
 
 
-def autoregressive_spec(backbone: dict[str, Any], tokenizer: Tokenizer, length: int) -> dict[str, Any]:
+def autoregressive_spec(
+    backbone: dict[str, Any], tokenizer: Tokenizer, length: int, *, wrap: bool = True
+) -> dict[str, Any]:
     """The spec of a decoder-only language model as it was published.
 
     Args:
         backbone: Section of the network.
         tokenizer: Its vocabulary; everything but the mask can be a clean token.
         length: Longest sequence it was trained on.
+        wrap: Whether it was trained on a stream of texts; else every text began with the beginning token.
     """
     allowed = [i for i in range(tokenizer.vocab_size) if i != tokenizer.mask_id]
+    written: dict[str, Any] = {"tokenizer": tokenizer.to_json()}
+    if isinstance(tokenizer, TextTokenizer):  # too large to be written out: known by its print
+        written = {
+            "tokenizer": {"name": tokenizer.name, "fingerprint": tokenizer.fingerprint()},
+            "text": {"wrap": wrap, "window_ends": False},
+        }
     return {
         "algo": "ar",
         "length": length,
         "bos": True,
         "time_conditioning": False,
-        "tokenizer": tokenizer.to_json(),
+        **written,
         "backbone": backbone,
         "parameterization": {"name": "next_token", "mask_id": tokenizer.mask_id, "allowed": allowed},
         "process": {"name": "absorbing", "schedule": {"name": "loglinear", "eps": 1e-3}},

@@ -3,8 +3,9 @@ r"""The byte-pair tokenizer of llama2.c: pieces with scores, as SentencePiece tr
 Encoding begins with the characters of the text, behind one blank (so that a word reads alike at the beginning and
 within); a character that is no piece becomes its UTF-8 bytes, which are. Then, again and again, the two neighbours
 whose union has the highest score become one piece, the leftmost of equals first. Decoding joins the pieces and takes
-the first blank away. Ids of llama2.c: 0 <unk>, 1 <s>, 2 </s>, 3 to 258 the bytes, then the pieces. The mask comes
-behind the last piece: no id of the trained model is given another meaning.
+the first blank away. Ids of llama2.c: 0 <unk>, 1 <s>, 2 </s>, 3 to 258 the bytes, then the pieces. Its models are
+trained on texts that begin with <s>, and none ends with </s>: where a text ends, <s> begins the next one. The mask
+comes behind the last piece: no id of the trained model is given another meaning.
 """
 
 import heapq
@@ -15,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from dnadiff.data.tokenizer import Tokenizer
+from dnadiff.data.tokenizer import Encoded, TextTokenizer, check_ids
 from dnadiff.errors import InputError
 
 UNK, BOS, EOS, BYTES = 0, 1, 2, 3  # ids of the specials, and of the first byte
-_NAMES = {UNK: "[UNK]", BOS: "[BOS]", EOS: "[SEP]"}
+_NAMES = {UNK: "[UNK]", BOS: "[BOS]", EOS: "[EOS]"}
 _FIRST = BYTES + 256  # the first id that is a piece
 
 
-class LlamaTokenizer(Tokenizer):
+class LlamaTokenizer(TextTokenizer):
     """Pieces of text, and the scores that decide which of them are joined.
 
     Args:
@@ -44,12 +45,13 @@ class LlamaTokenizer(Tokenizer):
             )
         self.pieces, self.scores = list(pieces), [float(score) for score in scores]
         self.vocab_size, self.mask_id = len(pieces) + 1, len(pieces)
-        self.pad_id, self.bos_id, self.sep_id = None, BOS, EOS
+        self.pad_id, self.bos_id, self.sep_id = None, BOS, BOS
+        self.special_ids = (UNK, BOS, EOS, self.mask_id)
         self._ids = {piece: i for i, piece in reversed(list(enumerate(self.pieces))) if i >= _FIRST}
 
-    def encode(self, text: str) -> np.ndarray:
-        """Ids of a text, (length,) int64, without <s>."""
-        return np.array(self._joined(self._characters(f" {text}")) if text else [], dtype=np.int64)
+    def encoded(self, texts: Sequence[str]) -> list[Encoded]:
+        """The pieces of some texts, without <s>; the blank before a text is none of its characters."""
+        return [self._encoded(text) for text in texts]
 
     def decode(self, ids: np.ndarray | Sequence[int]) -> str:
         """The text of ids; bytes that are no UTF-8 become the replacement character.
@@ -57,10 +59,7 @@ class LlamaTokenizer(Tokenizer):
         Raises:
             InputError: An id is not in the vocabulary.
         """
-        array = np.asarray(ids, dtype=np.int64)
-        if array.size and not (array.min() >= 0 and array.max() < self.vocab_size):
-            wrong = int(array.min()) if array.min() < 0 else int(array.max())
-            raise InputError(f"token ids: found {wrong}; 0 to {self.vocab_size - 1} would work")
+        array = check_ids(ids, self.vocab_size)
         text = b"".join(self._bytes(i) for i in array.tolist()).decode("utf-8", errors="replace")
         opened = text.startswith("[BOS]")
         body = text.removeprefix("[BOS]").removeprefix(" ")
@@ -83,15 +82,23 @@ class LlamaTokenizer(Tokenizer):
             raise InputError(f"tokenizer '{cls.name}': a list of pieces and a list of scores would work")
         return cls(pieces, scores)
 
-    def _characters(self, text: str) -> list[int]:
-        ids: list[int] = []
-        for character in text:
+    def _encoded(self, text: str) -> Encoded:
+        ids, counts = [], []
+        for i, character in enumerate(f" {text}" if text else ""):
             known = self._ids.get(character)
-            ids += [BYTES + byte for byte in character.encode()] if known is None else [known]
-        return ids
+            own = [BYTES + byte for byte in character.encode()] if known is None else [known]
+            ids += own
+            counts += [int(i > 0), *[0] * (len(own) - 1)]
+        joined, firsts = self._joined(ids)
+        characters = np.add.reduceat(counts, firsts) if firsts else []
+        return Encoded(np.array(joined, dtype=np.int64), np.array(characters, dtype=np.int64))
 
-    def _joined(self, ids: list[int]) -> list[int]:
-        """The ids after every union, by a queue of the unions that are possible."""
+    def _joined(self, ids: list[int]) -> tuple[list[int], list[int]]:
+        """The ids after every union and the first of the old ones in each, by a queue of the unions that are possible.
+
+        Args:
+            ids: Of characters and bytes.
+        """
         left, right = list(range(-1, len(ids) - 1)), list(range(1, len(ids) + 1))
         now: list[int | None] = list(ids)
         queue: list[tuple[float, int, int, int, int]] = []
@@ -115,7 +122,8 @@ class LlamaTokenizer(Tokenizer):
                 left[right[j]] = i
             offer(left[i], i)
             offer(i, right[i])
-        return [i for i in now if i is not None]
+        firsts = [place for place, i in enumerate(now) if i is not None]
+        return [now[place] for place in firsts], firsts
 
     def _bytes(self, token: int) -> bytes:
         if token == self.mask_id:

@@ -7,17 +7,17 @@
     ACGT
     ;1 1c291ca3
 
-A mark is the number of records above it and the CRC-32 of their text. What stands above the last mark that is right is
-whole; what a killed process left below it, such as the first million bases of a record, is cut off by the one that goes
-on, which begins that record again. A line that begins with ``;`` is a
-comment in FASTA, so the file can be read as it is. Only whole files are put together to ``OUT``.
+Texts of a model of text are lines of JSON in the same frame. A mark is the number of records above it and the CRC-32 of
+their text. What stands above the last mark that is right is whole; what a killed process left below it, such as the
+first million bases of a record, is cut off by the one that goes on, which begins that record again. A line that begins
+with ``;`` is a comment in FASTA, so the file can be read as it is. Only whole files are put together to ``OUT``.
 """
 
 import fcntl
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -177,17 +177,18 @@ def progress(path: Path) -> Progress:
                 break
             found = Progress(settings, records, crc, size)
         else:
-            records += line.startswith(b">")
+            records += line.startswith((b">", b"{"))
             crc = zlib.crc32(line, crc)
     return found
 
 
-def join(parts: Sequence[Path], out: Path) -> None:
+def join(parts: Sequence[Path], out: Path, form: Callable[[bytes], bytes] = bytes) -> None:
     """Writes the whole records of some partial files, one after the other, as one output.
 
     Args:
         parts: The partial files, in order.
-        out: FASTA file to make; ``.gz`` compresses.
+        out: File to make; ``.gz`` compresses.
+        form: How lines of records are written; as they are by default.
 
     Raises:
         InputError: ``out`` exists.
@@ -198,7 +199,7 @@ def join(parts: Sequence[Path], out: Path) -> None:
     with FastaWriter(out) as fasta:
         for part in parts:
             for text in _texts(part):
-                fasta.put(text)
+                fasta.put(form(text))
 
 
 def check_same(path: Path, found: object, wanted: Mapping[str, Any]) -> None:

@@ -170,11 +170,15 @@ def sha256_of(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def text_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+def text_lines(path: str | Path, longest: int = _LONGEST_LINE) -> Iterator[tuple[int, str]]:
     """Numbered lines (from 1) of a UTF-8 text file, plain or gzip, without line ends and byte-order mark.
 
+    Args:
+        path: The file.
+        longest: Most bytes of a line.
+
     Raises:
-        InputError: The file cannot be read, is no text, or has a line of more than 1 MiB.
+        InputError: The file cannot be read, is no text, or has a longer line.
     """
     source, number, held = ByteSource(path), 0, b""
     for chunk in chain(source.chunks(), [b""]):
@@ -185,8 +189,9 @@ def text_lines(path: str | Path) -> Iterator[tuple[int, str]]:
         for line in lines:
             number += 1
             yield number, _decoded(line, source.name, number)
-        if len(held) > _LONGEST_LINE:
-            raise InputError(f"{source.name}:{number + 1}: found a line of more than 1 MiB; lines of text would work")
+        if len(held) > longest:
+            found = f"found a line of more than {longest >> 20} MiB"
+            raise InputError(f"{source.name}:{number + 1}: {found}; lines of text would work")
 
 
 def _decoded(line: bytes, name: str, number: int) -> str:

@@ -1,12 +1,14 @@
-"""What a tokenizer is: a two-way table between text and token ids, and the ids that have a meaning of their own."""
+"""What every tokenizer offers, whether its letters are bases, characters, bytes or pieces of words."""
 
 import abc
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from dnadiff.errors import InputError
 
 
 class Tokenizer(abc.ABC):
@@ -60,3 +62,76 @@ class Tokenizer(abc.ABC):
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits, the same for tokenizers that number alike."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Encoded(NamedTuple):
+    """A text as tokens.
+
+    Attributes:
+        ids: Token ids, (n,) int64.
+        characters: Characters of the text that each token stands for, (n,) int64; blanks that no token holds count with
+            the token after them.
+    """
+
+    ids: np.ndarray
+    characters: np.ndarray
+
+
+class TextTokenizer(Tokenizer):
+    """A tokenizer of text. Its ``bos_id`` and ``sep_id`` are never None: a document begins and ends with them.
+
+    Attributes:
+        special_ids: Ids that stand for no text, the mask, beginning, end and padding among them.
+    """
+
+    bos_id: int
+    sep_id: int
+    special_ids: tuple[int, ...]
+
+    @abc.abstractmethod
+    def encoded(self, texts: Sequence[str]) -> list[Encoded]:
+        """The tokens of some texts; what looks like a special token in a text is text.
+
+        Raises:
+            InputError: A letter has no id.
+        """
+
+    def encode(self, text: str) -> np.ndarray:
+        """Token ids of a text, (length,) int64.
+
+        Raises:
+            InputError: A letter has no id.
+        """
+        return self.encoded([text])[0].ids
+
+    def text(self, ids: np.ndarray | Sequence[int]) -> str:
+        """The text of token ids, specials left out.
+
+        Raises:
+            InputError: An id is not in the vocabulary.
+        """
+        array = np.asarray(ids, dtype=np.int64)
+        return self.decode(array[~np.isin(array, self.special_ids)])
+
+    @property
+    def filler(self) -> int:
+        """What stands behind the end of a row: the padding, or the end again where no token is one."""
+        return self.sep_id if self.pad_id is None else self.pad_id
+
+    @property
+    def clean_ids(self) -> list[int]:
+        """What a token of a text can be: every id but the mask and the padding."""
+        return [i for i in range(self.vocab_size) if i not in (self.mask_id, self.pad_id)]
+
+
+def check_ids(ids: np.ndarray | Sequence[int], vocab_size: int) -> np.ndarray:
+    """The ids as an array, (n,) int64.
+
+    Raises:
+        InputError: One is not in 0 to vocab_size - 1.
+    """
+    array = np.asarray(ids, dtype=np.int64)
+    if array.size and not (array.min() >= 0 and array.max() < vocab_size):
+        wrong = int(array.min()) if array.min() < 0 else int(array.max())
+        raise InputError(f"token ids: found {wrong}; 0 to {vocab_size - 1} would work")
+    return array

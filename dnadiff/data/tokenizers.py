@@ -14,7 +14,9 @@ import numpy as np
 
 from dnadiff.data import alphabet
 from dnadiff.data.llama_tokenizer import LlamaTokenizer
-from dnadiff.data.tokenizer import Tokenizer
+from dnadiff.data.subwords import SubwordTokenizer
+from dnadiff.data.text_tokenizers import ByteTokenizer, Text8Tokenizer
+from dnadiff.data.tokenizer import Tokenizer, check_ids
 from dnadiff.errors import InputError
 
 
@@ -52,11 +54,7 @@ class NucleotideTokenizer(Tokenizer):
         Raises:
             InputError: An id is not in 0 to 11.
         """
-        array = np.asarray(ids, dtype=np.int64)
-        if array.size and not (array.min() >= 0 and array.max() < self.vocab_size):
-            wrong = int(array.min()) if array.min() < 0 else int(array.max())
-            raise InputError(f"token ids: found {wrong}; 0 to {self.vocab_size - 1} would work")
-        return "".join(self.tokens[i] for i in array.tolist())
+        return "".join(self.tokens[i] for i in check_ids(ids, self.vocab_size).tolist())
 
     def complement(self, ids: np.ndarray) -> np.ndarray:
         """Ids of the bases that pair with these, same shape; specials and N stay. The order is not reversed."""
@@ -106,7 +104,7 @@ class IdsTokenizer(Tokenizer):
     ) -> None:
         self.vocab_size, self.mask_id = vocab_size, mask_id
         self.pad_id, self.bos_id, self.sep_id = pad_id, bos_id, sep_id
-        self._check([i for i in (mask_id, pad_id, bos_id, sep_id) if i is not None])
+        check_ids([i for i in (mask_id, pad_id, bos_id, sep_id) if i is not None], vocab_size)
 
     def encode(self, text: str) -> np.ndarray:
         """Ids of numbers that blanks separate, (count,) int64.
@@ -118,7 +116,7 @@ class IdsTokenizer(Tokenizer):
         wrong = next((word for word in words if not (word.isascii() and word.isdigit())), None)
         if wrong is not None:
             raise InputError(f"token ids: found '{wrong}'; 0 to {self.vocab_size - 1} would work")
-        return self._check([int(word) for word in words])
+        return check_ids([int(word) for word in words], self.vocab_size)
 
     def decode(self, ids: np.ndarray | Sequence[int]) -> str:
         """The ids in decimal, separated by blanks.
@@ -126,7 +124,7 @@ class IdsTokenizer(Tokenizer):
         Raises:
             InputError: An id is not in the vocabulary.
         """
-        return " ".join(str(i) for i in self._check(ids).tolist())
+        return " ".join(str(i) for i in check_ids(ids, self.vocab_size).tolist())
 
     def to_json(self) -> dict[str, Any]:
         """Its name and numbers."""
@@ -149,20 +147,15 @@ class IdsTokenizer(Tokenizer):
         except TypeError as error:
             raise InputError(f"tokenizer '{cls.name}': {error}; vocab_size and mask_id would work") from error
 
-    def _check(self, ids: np.ndarray | Sequence[int]) -> np.ndarray:
-        array = np.asarray(ids, dtype=np.int64)
-        if array.size and not (array.min() >= 0 and array.max() < self.vocab_size):
-            wrong = int(array.min()) if array.min() < 0 else int(array.max())
-            raise InputError(f"token ids: found {wrong}; 0 to {self.vocab_size - 1} would work")
-        return array
 
+NUCLEOTIDES = NucleotideTokenizer()
+"""The tokenizer of nucleotides, which has no state."""
 
 _COMPLEMENT = np.array([0, 1, 2, 3, 4, 5, 6, 10, 9, 8, 7, 11])
 
 TOKENIZERS: dict[str, type[Tokenizer]] = {
-    "nucleotide": NucleotideTokenizer,
-    "ids": IdsTokenizer,
-    "llama": LlamaTokenizer,
+    kind.name: kind
+    for kind in (NucleotideTokenizer, IdsTokenizer, ByteTokenizer, Text8Tokenizer, SubwordTokenizer, LlamaTokenizer)
 }
 
 

@@ -20,11 +20,12 @@ from typing import NamedTuple
 import numpy as np
 
 from dnadiff.data import admissible, alphabet
+from dnadiff.data.dataset import Dataset, window_of
 from dnadiff.data.genome import Store
 from dnadiff.data.intervals import Interval, check_interval, total_bp
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.errors import InputError
-from dnadiff.random import keyed_uniform, permuted
+from dnadiff.random import keyed_uniform
 
 _ABSENT = 5  # a code that no base has
 
@@ -38,7 +39,7 @@ class Locations(NamedTuple):
     strand: np.ndarray
 
 
-class WindowDataset:
+class WindowDataset(Dataset):
     """Samples of some intervals of a genome. Cheap to pickle; safe in forked and spawned workers.
 
     ``len(dataset)`` is the number of windows of one epoch.
@@ -137,12 +138,13 @@ class WindowDataset:
         self._before = (ends & (self._starts == 0)).astype(np.int64)  # room for [SEP] on the minus strand
         self._behind = (ends & at_end).astype(np.int64)  # and on the plus strand
 
+    @property
+    def source(self) -> tuple[str, str]:
+        """The store's folder and the SHA-256 of the genome it was made from."""
+        return str(self.store.path), self.store.source_sha256
+
     def __len__(self) -> int:
         return self.windows if self.mode == "tiling" else math.ceil(self.windows / self._span)
-
-    def __getitem__(self, number: int) -> dict[str, np.ndarray]:
-        """One sample: the row of ``__getitems__``."""
-        return {key: value[0] for key, value in self.__getitems__([number]).items()}
 
     def __getitems__(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
         """A batch.
@@ -202,7 +204,7 @@ class WindowDataset:
 
     def _spans(self, item_ids: np.ndarray) -> tuple[np.ndarray, ...]:
         """Contig, first base, base after the last, whether on the minus strand, whether [SEP] follows; each (B,)."""
-        window = self._window(item_ids)
+        window = window_of(item_ids, self.windows, mode=self.mode, shuffle=self.shuffle, seed=self.seed)
         part = np.searchsorted(self._part_begin, window, side="right") - 1
         interval = self._part_interval[part]
         start = self._part_first[part] + (window - self._part_begin[part]) * self._step
@@ -214,23 +216,6 @@ class WindowDataset:
         stop = np.minimum(start + self._part_span[part], self._stops[interval] + ~minus * self._behind[interval])
         low, high = np.maximum(start, self._starts[interval]), np.minimum(stop, self._stops[interval])
         return self._chroms[interval], low, high, minus, (start < low) | (stop > high)
-
-    def _window(self, item_ids: np.ndarray) -> np.ndarray:
-        """Which of the admissible windows each sample is."""
-        bound = None if self.shuffle else self.windows
-        if len(item_ids) and (item_ids.min() < 0 or (bound is not None and item_ids.max() >= bound)):
-            raise IndexError(f"sample numbers from {item_ids.min()} to {item_ids.max()} of {len(self)} windows")
-        if self.mode == "random":
-            uniform = keyed_uniform(item_ids, "window", self.seed)
-            return np.minimum((uniform * self.windows).astype(np.int64), self.windows - 1)
-        if not self.shuffle:
-            return item_ids
-        epochs, slots = np.divmod(item_ids, self.windows)
-        window = np.empty_like(slots)
-        for epoch in np.unique(epochs).tolist():
-            rows = epochs == epoch
-            window[rows] = permuted(slots[rows], self.windows, "order", self.seed, epoch)
-        return window
 
 
 def _named(intervals: Sequence[Interval]) -> str:

@@ -1,5 +1,8 @@
 r"""Likelihood of held-out windows: bits per base, how sure the figure is, and what simpler models pay.
 
+Of text a base is a token, and the figures are called bits per token. Beside them stand bits per character: the same
+bits over the characters that the scored tokens stand for, an end token standing for none.
+
 The bound of a window is estimated by drawing its corruption once or several times. Every draw is addressed by (seed,
 draw number, strand, window number), so a score depends on neither the batch size nor the other windows.
 
@@ -15,8 +18,8 @@ residuals e_w = (b_w - R c_w) W / sum c_w give its errors:
   hard for both.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,6 +29,7 @@ from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.objective import Batch, Objective
 from dnadiff.errors import InputError
 from dnadiff.evaluation.markov import MarkovChain
+from dnadiff.evaluation.token_chain import TokenChain
 from dnadiff.random import Draws, key64
 
 WindowBatch = Mapping[str, np.ndarray]
@@ -39,11 +43,13 @@ class Scores:
         item_ids: The windows' numbers, (W,) int64.
         bits: Bits of all scored bases of each window, one column a draw, (W, M) float64.
         counts: Scored bases, (W,) int64.
+        characters: Characters that the windows' tokens stand for, (W,) int64; None where a token is a letter.
     """
 
     item_ids: np.ndarray
     bits: np.ndarray
     counts: np.ndarray
+    characters: np.ndarray | None = None
 
     @property
     def bits_per_base(self) -> float:
@@ -68,6 +74,13 @@ class Scores:
             return None
         return float(np.sqrt(self.bits.var(1, ddof=1).sum() / draws) / self.counts.sum())
 
+    @property
+    def by_character(self) -> "Scores | None":
+        """The same scores a character; None where a token is a letter, or no token stands for one."""
+        if self.characters is None or not self.characters.any():
+            return None
+        return Scores(self.item_ids, self.bits, self.characters)
+
 
 def score(
     denoiser: Denoiser,
@@ -91,7 +104,7 @@ def score(
         strand: Part of the address of the draws, so that the two strands of a window have draws of their own.
         device: Where the model is.
     """
-    ids, bits, counts = [], [], []
+    ids, bits, counts, characters = [], [], [], []
     for window in batches:
         batch = _as_batch(window, device)
         columns = []
@@ -104,7 +117,9 @@ def score(
         ids.append(np.asarray(window["item_ids"]))
         bits.append(np.stack(columns, axis=1))
         counts.append(loss.valid.sum(-1).cpu().numpy())
-    return _scored(ids, bits, counts, samples)
+        if "characters" in window:
+            characters.append(np.asarray(window["characters"]))
+    return _scored(ids, bits, counts, samples, characters)
 
 
 def floor_scores(
@@ -123,17 +138,44 @@ def floor_scores(
     """
     codes_of = np.full(tokenizer.vocab_size, 4, dtype=np.uint8)
     codes_of[list(tokenizer.base_ids)] = range(4)
-    wanted = range(chain.order + 1) if orders is None else orders
-    ids, counts = [], []
-    bits: dict[int, list[np.ndarray]] = {order: [] for order in wanted}
-    for window in batches:
+
+    def bases(window: WindowBatch) -> tuple[np.ndarray, np.ndarray]:
         codes = codes_of[window["tokens"]]
+        return codes, window["valid"] & (codes < 4)
+
+    return _chain_scores(chain, batches, bases, range(chain.order + 1) if orders is None else orders)
+
+
+def token_floor_scores(chain: TokenChain, batches: Iterable[WindowBatch]) -> dict[int, Scores]:
+    """What Markov chains of tokens pay for each window, by order; context restarts at the left edge of every window.
+
+    Args:
+        chain: Counted on the training documents.
+        batches: The windows of :func:`score`.
+    """
+
+    def tokens(window: WindowBatch) -> tuple[np.ndarray, np.ndarray]:
+        return window["tokens"], window["valid"] & ~window["given"]
+
+    return _chain_scores(chain, batches, tokens, range(chain.order + 1))
+
+
+def _chain_scores(
+    chain: MarkovChain | TokenChain,
+    batches: Iterable[WindowBatch],
+    read: Callable[[WindowBatch], tuple[np.ndarray, np.ndarray]],
+    orders: Sequence[int],
+) -> dict[int, Scores]:
+    """What each order of a chain pays for the codes that ``read`` finds in a window where it says that they count."""
+    ids, counts = [], []
+    bits: dict[int, list[np.ndarray]] = {order: [] for order in orders}
+    for window in batches:
+        codes, known = read(window)
         ids.append(np.asarray(window["item_ids"]))
-        known = window["valid"] & (codes < 4)
         counts.append(known.sum(1))
-        for order in wanted:
+        for order in orders:
             bits[order].append(chain.bits(codes, known, order=order).sum(1, keepdims=True))
-    return {order: _scored(ids, bits[order], counts, 1) for order in wanted}
+    return {order: _scored(ids, bits[order], counts, 1) for order in orders}
 
 
 def reverse_complement(window: WindowBatch, tokenizer: NucleotideTokenizer) -> dict[str, np.ndarray]:
@@ -154,14 +196,15 @@ def joined(parts: Sequence[Scores]) -> Scores:
     if not len(ids):
         raise InputError("windows to score: found no base; windows with A, C, G or T would work")
     bits, counts = (np.concatenate([getattr(part, name) for part in parts])[first] for name in ("bits", "counts"))
-    return Scores(ids, bits, counts)
+    named = [part.characters for part in parts if part.characters is not None]
+    return Scores(ids, bits, counts, np.concatenate(named)[first] if named else None)
 
 
 def average(one: Scores, other: Scores) -> Scores:
     """The mean of two scores of the same windows, such as those of the two strands."""
     if not np.array_equal(one.item_ids, other.item_ids) or not np.array_equal(one.counts, other.counts):
         raise ValueError("scores of different windows cannot be averaged")
-    return Scores(one.item_ids, (one.bits + other.bits) / 2, one.counts)
+    return Scores(one.item_ids, (one.bits + other.bits) / 2, one.counts, one.characters)
 
 
 def difference(model: Scores, floor: Scores) -> tuple[float, float]:
@@ -183,31 +226,45 @@ def chosen_floors(floors: Mapping[int, Scores]) -> dict[str, Scores]:
     return named
 
 
-def summarise(model: Scores, floors: Mapping[str, Scores], *, exact: bool = False) -> list[dict]:
+def summarise(model: Scores, floors: Mapping[str, Scores], *, exact: bool = False, unit: str = "base") -> list[dict]:
     """One row for the model, which says whether it is a bound, and one a floor, in plain JSON values.
 
     Keys: name, bits_per_base, standard_error, monte_carlo_error (None with one draw), nats_per_base, perplexity,
     windows, bases; floors also difference (model minus floor: negative when the model is better) and
-    difference_error, paired.
+    difference_error, paired. With another unit these are bits_per_token and so on, and there are perplexity_error,
+    bits_per_character, character_error and characters too.
     """
-    rows = [_row("model (exact)" if exact else "model (bound)", model)]
+    rows = [_row("model (exact)" if exact else "model (bound)", model, unit)]
     for name, floor in floors.items():
         gap, error = difference(model, floor)
-        rows.append(_row(name, floor) | {"difference": gap, "difference_error": _finite(error)})
+        row = _row(name, replace(floor, characters=model.characters), unit)
+        rows.append(row | {"difference": gap, "difference_error": _finite(error)})
     return rows
 
 
-def _row(name: str, scores: Scores) -> dict:
+def _row(name: str, scores: Scores, unit: str) -> dict:
     nats = scores.bits_per_base * np.log(2)
-    return {
+    row = {
         "name": name,
-        "bits_per_base": scores.bits_per_base,
+        f"bits_per_{unit}": scores.bits_per_base,
         "standard_error": _finite(scores.standard_error),
         "monte_carlo_error": scores.monte_carlo_error,
-        "nats_per_base": float(nats),
+        f"nats_per_{unit}": float(nats),
         "perplexity": float(np.exp(nats)),
         "windows": len(scores.counts),
-        "bases": int(scores.counts.sum()),
+        f"{unit}s": int(scores.counts.sum()),
+    }
+    return row if unit == "base" else row | _of_text(scores, row["perplexity"])
+
+
+def _of_text(scores: Scores, perplexity: float) -> dict:
+    """What a row of text has more: the error of the perplexity, to first order, and the figures a character."""
+    letters = scores.by_character
+    return {
+        "perplexity_error": _finite(perplexity * np.log(2) * scores.standard_error),
+        "bits_per_character": None if letters is None else letters.bits_per_base,
+        "character_error": None if letters is None else _finite(letters.standard_error),
+        "characters": None if letters is None else int(letters.counts.sum()),
     }
 
 
@@ -222,12 +279,19 @@ def _as_batch(window: WindowBatch, device: torch.device | str) -> Batch:
     return Batch(tokens, valid, given if given.any() else None, None if shown.all() else shown, labels)
 
 
-def _scored(ids: list[np.ndarray], bits: list[np.ndarray], counts: list[np.ndarray], draws: int) -> Scores:
+def _scored(
+    ids: list[np.ndarray],
+    bits: list[np.ndarray],
+    counts: list[np.ndarray],
+    draws: int,
+    characters: Sequence[np.ndarray] = (),
+) -> Scores:
     """The windows of all batches that have a base to score."""
     none = np.empty(0, dtype=np.int64)
     all_ids, all_counts = np.concatenate([none, *ids]), np.concatenate([none, *counts])
     some = all_counts > 0
-    return Scores(all_ids[some], np.concatenate([np.empty((0, draws)), *bits])[some], all_counts[some])
+    named = np.concatenate(characters)[some] if characters else None
+    return Scores(all_ids[some], np.concatenate([np.empty((0, draws)), *bits])[some], all_counts[some], named)
 
 
 def _standard_error(residuals: np.ndarray) -> float:

@@ -35,7 +35,7 @@ _CHUNK = 1 << 21  # bases counted at once: bounds the memory of a genome of any 
 _LONG = 1 << 16  # bases from which on a stretch is counted by itself
 _UNKNOWN = np.array([4], dtype=np.uint8)
 _WORKS = "a baseline.npz written by train would work"
-_NO_COUNTS = (
+NO_COUNTS = (
     EOFError, KeyError, MemoryError, NotImplementedError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile,
     zlib.error,
 )  # fmt: skip
@@ -133,21 +133,21 @@ class MarkovChain:
         """
         try:
             with zipfile.ZipFile(path) as archive:
-                order = int(_array(archive, "order", 1))
-                concentration = float(_array(archive, "concentration", 1))
+                order = int(array_of(archive, "order", 1))
+                concentration = float(array_of(archive, "concentration", 1))
                 if not 0 <= order <= HIGHEST_ORDER or not 0 < concentration < np.inf:
                     raise ValueError(f"order {order}, concentration {concentration}")
-                counts = _array(archive, "counts", _offset(order + 1))
+                counts = array_of(archive, "counts", _offset(order + 1))
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}); {_WORKS}") from error
-        except _NO_COUNTS as error:
+        except NO_COUNTS as error:
             raise InputError(f"{path}: found no Markov counts ({error}); {_WORKS}") from error
         if counts.shape != (_offset(order + 1),) or counts.dtype.kind not in "iu" or counts.min() < 0:
             raise InputError(f"{path}: found {counts.size} counts for order {order} ({counts.dtype}); {_WORKS}")
         return cls(counts, order, concentration)
 
 
-def _array(archive: zipfile.ZipFile, name: str, cells: int) -> np.ndarray:
+def array_of(archive: zipfile.ZipFile, name: str, cells: int) -> np.ndarray:
     """One array of an ``.npz``, unpacked only if it is no larger than so many cells of 8 bytes and a header."""
     member = archive.getinfo(f"{name}.npy")
     if member.file_size > 8 * cells + 1024:

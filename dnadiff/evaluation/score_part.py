@@ -122,11 +122,16 @@ def merged(parts: Sequence[tuple[str, ScorePart]]) -> ScorePart:
 
 
 def _arrays(name: str, scores: Scores) -> dict[str, np.ndarray]:
-    return {f"{name}_ids": scores.item_ids, f"{name}_bits": scores.bits, f"{name}_counts": scores.counts}
+    letters = {} if scores.characters is None else {f"{name}_characters": scores.characters}
+    return {f"{name}_ids": scores.item_ids, f"{name}_bits": scores.bits, f"{name}_counts": scores.counts, **letters}
 
 
 def _scores(name: str, file: Mapping[str, np.ndarray]) -> Scores:
-    scores = Scores(file[f"{name}_ids"], file[f"{name}_bits"], file[f"{name}_counts"])
-    if scores.bits.ndim != 2 or not len(scores.item_ids) == len(scores.bits) == len(scores.counts):
+    letters = file.get(f"{name}_characters")
+    scores = Scores(file[f"{name}_ids"], file[f"{name}_bits"], file[f"{name}_counts"], letters)
+    lengths = {
+        len(array) for array in (scores.item_ids, scores.bits, scores.counts, *([letters] * (letters is not None)))
+    }
+    if scores.bits.ndim != 2 or len(lengths) != 1:
         raise ValueError(f"arrays of {name} do not fit together")
     return scores

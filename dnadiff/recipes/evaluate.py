@@ -1,5 +1,9 @@
-"""``dna-diff evaluate``: bits per base of held-out windows, beside Markov floors of the same windows."""
+"""``dna-diff evaluate``: bits per base of held-out windows, beside Markov floors of the same windows.
 
+Of text the figures are perplexities, and bits per token and per character.
+"""
+
+import math
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
@@ -33,6 +37,16 @@ COLUMNS = (
     Column("model - floor, paired", "difference", "difference_error", "+.4f"),
 )
 
+TEXT_COLUMNS = (
+    Column("", "name"),
+    Column("perplexity", "perplexity", "perplexity_error", ".3f"),
+    Column("bits per token", "bits_per_token", "standard_error"),
+    Column("bits per character", "bits_per_character", "character_error"),
+    Column("Monte-Carlo error", "monte_carlo_error"),
+    Column("nats", "nats_per_token"),
+    Column("model - floor, paired", "difference", "difference_error", "+.4f"),
+)
+
 
 def evaluate(
     run: str,
@@ -56,7 +70,8 @@ def evaluate(
 
     Args:
         run: Run folder, or a model folder together with a genome.
-        data: A FASTA file or store to score whole, or a BED file of regions of the run's genome; None scores a split.
+        data: A FASTA file or store to score whole, or a BED file of regions of the run's genome; of text another text;
+            None scores a split.
         out: ``.json``, ``.tsv``, ``-`` or None, see ``tables.publish``.
         split: ``test``, ``valid`` or ``train``; None is ``test``.
         samples: Draws a window.
@@ -81,13 +96,13 @@ def evaluate(
 
 def report(run: str, part: ScorePart, out: str | None, quiet: bool, argv: list[str] | None) -> dict[str, Any]:
     """The report of all windows' scores, which the first process prints and writes; see ``evaluate``."""
-    exact = part.about["exact"]
-    rows = summarise(part.model, chosen_floors(part.floors), exact=exact)
+    exact, unit = part.about["exact"], part.about["unit"]
+    rows = summarise(part.model, chosen_floors(part.floors), exact=exact, unit=unit)
     settings, genome = {"run": run} | part.about["settings"], part.about["genome"]
-    notes = part.about["notes"]
+    notes, found = part.about["notes"], verdict(rows, unit, part.about["tokens"])
     told = {
-        "protocol": [*_protocol(part.about, rows), *notes, verdict(rows)],
-        "verdict": verdict(rows),
+        "protocol": [*protocol(part.about, rows), *notes, found],
+        "verdict": found,
         "rows": rows,
         "settings": settings,
     }
@@ -95,7 +110,13 @@ def report(run: str, part: ScorePart, out: str | None, quiet: bool, argv: list[s
         for note in notes:
             print(f"dna-diff: note: {note}", file=sys.stderr)
         inputs = {str(model_folder(run)): part.about["model"], genome[0]: genome[1]}
-        publish(out, told, COLUMNS, provenance(argv or [], settings["seed"], inputs), quiet)
+        publish(
+            out,
+            told,
+            COLUMNS if unit == "base" else TEXT_COLUMNS,
+            provenance(argv or [], settings["seed"], inputs),
+            quiet,
+        )
     return told
 
 
@@ -108,32 +129,50 @@ def validation_floors(run: str) -> dict[str, float]:
     return {name: scores.bits_per_base for name, scores in chosen_floors(floors).items()}
 
 
-def verdict(rows: list[dict]) -> str:
-    """One sentence: which floors the model beats, and by how much it beats or misses the best."""
+def verdict(rows: list[dict], unit: str = "base", tokens: int = 0) -> str:
+    """One sentence: which floors the model beats, and by how much it beats or misses the best.
+
+    Args:
+        rows: Those of ``likelihood.summarise``.
+        unit: What a token is called.
+        tokens: How many there are, of text; said where there is no floor.
+    """
     model, floors = rows[0], rows[1:]
     if not floors:
-        return f"the model pays {model['bits_per_base']:.4f} bits per base; uniform bases cost 2"
+        uniform = "2" if unit == "base" else f"{math.log2(tokens):.2f}"
+        return f"the model pays {model[f'bits_per_{unit}']:.4f} bits per {unit}; uniform {unit}s cost {uniform}"
     beaten = [row["name"] for row in floors if row["difference"] + 2 * (row["difference_error"] or 0) < 0]
     best = floors[-1]
-    gap = f"{abs(best['difference']):.4f} bits per base {'below' if best['difference'] < 0 else 'above'} {best['name']}"
+    gap = (
+        f"{abs(best['difference']):.4f} bits per {unit} {'below' if best['difference'] < 0 else 'above'} {best['name']}"
+    )
     if best["name"] in beaten:
         return f"the model beats every Markov floor: {gap}"
     won = f"beats {', '.join(beaten)} and" if beaten else "beats no Markov floor yet:"
     return f"the model {won} lies {gap}" if beaten else f"the model {won} it lies {gap}"
 
 
-def _protocol(about: Mapping[str, Any], rows: list[dict]) -> list[str]:
+def protocol(about: Mapping[str, Any], rows: list[dict]) -> list[str]:
+    """What was scored and how, two lines or three.
+
+    Args:
+        about: As of ``ScorePart``.
+        rows: Those of ``likelihood.summarise``.
+    """
     settings, model = about["settings"], rows[0]
-    strands = "both strands, averaged" if settings["both_strands"] else "forward strand"
+    unit = about["unit"]
+    strands = ", both strands, averaged" if settings["both_strands"] else ", forward strand"
     draws = "1 draw" if settings["draws"] == 1 else f"{settings['draws']} draws"
     drawn = "" if about["exact"] else f"{draws} a window, seed {settings['seed']}, "
+    where = "on both strands of the training split" if unit == "base" else "on the training documents"
     floors = (
-        "Markov floors: counted on both strands of the training split, context restarts at every window; "
+        f"Markov floors: counted {where}, context restarts at every window; "
         "best is the order that pays least for these windows"
     )
+    letters = "; an end token is a token and no character" if model.get("characters") else ""
     return [
         f"{about['what']}: {model['windows']:,} windows of {settings['length']} tokens on a grid, "
-        f"{model['bases']:,} bases, {strands}",
-        f"{about['likelihood']}, {drawn}{settings['dtype']}; ± is the standard error over windows",
+        f"{model[f'{unit}s']:,} {unit}s{strands if unit == 'base' else ''}",
+        f"{about['likelihood']}, {drawn}{settings['dtype']}; ± is the standard error over windows{letters}",
         *([floors] if rows[1:] else []),
     ]

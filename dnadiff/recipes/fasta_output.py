@@ -76,8 +76,9 @@ def finished(file: Path, settings: Mapping[str, Any]) -> bool:
 
 
 def write_fasta(
-    file: Path, items: range, records: Records, settings: Mapping[str, Any], facts: Mapping[str, Any], resume: bool
-) -> None:
+    file: Path, items: range, records: Records, settings: Mapping[str, Any], facts: Mapping[str, Any], resume: bool,
+    form: Callable[[bytes], bytes] = bytes,
+) -> None:  # fmt: skip
     """Writes this process's records and, once everybody's are there, the output and its provenance.
 
     Args:
@@ -87,6 +88,7 @@ def write_fasta(
         settings: What the records depend on.
         facts: The provenance.
         resume: Go on behind the records that are there.
+        form: How records are written to the output; as they are by default.
 
     Raises:
         InputError: The files belong to other work, or cannot be written.
@@ -101,7 +103,7 @@ def write_fasta(
             done = [progress(path).records for path in parts]
             if done == [len(share) for share in shares]:
                 write_provenance(file, facts)
-                join(parts, file)
+                join(parts, file, form)
                 for path in parts:
                     path.unlink()
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dnadiff.data.tokenizers import NucleotideTokenizer
+from dnadiff.data.tokenizer import TextTokenizer, Tokenizer
+from dnadiff.data.tokenizers import NUCLEOTIDES
 from dnadiff.errors import InputError
 from dnadiff.schema import Config
 
@@ -32,15 +33,16 @@ class Method:
     scoring: Section | None = None
 
 
-def method_of(config: Config) -> Method:
-    """The parts of the method that a configuration names."""
-    return _METHODS[config.algo.name](config)
+def method_of(config: Config, tokenizer: Tokenizer = NUCLEOTIDES) -> Method:
+    """The parts of the method that a configuration names, for the tokens of a tokenizer."""
+    return _METHODS[config.algo.name](config, tokenizer)
 
 
-def allowed_tokens(config: Config) -> list[int]:
-    """The ids that a clean token can have: those of A, C, G and T, and N if it is a token."""
-    tokenizer = NucleotideTokenizer()
-    return [*tokenizer.base_ids, *([tokenizer.n_id] if config.data.n_policy == "token" else [])]
+def allowed_tokens(config: Config, tokenizer: Tokenizer = NUCLEOTIDES) -> list[int]:
+    """The ids that a clean token can have: those of A, C, G and T, and N if it is a token; of text all but the mask."""
+    if isinstance(tokenizer, TextTokenizer):
+        return tokenizer.clean_ids
+    return [*NUCLEOTIDES.base_ids, *([NUCLEOTIDES.n_id] if config.data.n_policy == "token" else [])]
 
 
 def likelihood_in_words(scoring: Mapping[str, Any]) -> str:
@@ -88,7 +90,7 @@ def training_in_words(config: Config) -> str:
     return ", ".join([algo.name, *ablated, *blocks, *on_the_way, what, conditioning])
 
 
-def _mdlm(config: Config) -> Method:
+def _mdlm(config: Config, tokenizer: Tokenizer) -> Method:
     algo = config.algo
     whole = {} if algo.carry_over else {"reconstruction": True}
     parameterization = {"name": "subs"}
@@ -111,7 +113,7 @@ def _with_ar(training: Section, weight: float) -> Section:
     return {**training, "ar_weight": weight} if weight else training
 
 
-def _bd3lm(config: Config) -> Method:
+def _bd3lm(config: Config, tokenizer: Tokenizer) -> Method:
     bound = {"name": "block_nelbo", "block_size": config.block_size, "estimator": config.estimator}
     training, algo = bound, config.algo
     if algo.block_sizes:
@@ -123,33 +125,34 @@ def _bd3lm(config: Config) -> Method:
     return Method({"name": "subs"}, {"name": "absorbing"}, _with_ar(training, algo.ar_weight), bound)
 
 
-def _d3pm(config: Config) -> Method:
+def _d3pm(config: Config, tokenizer: Tokenizer) -> Method:
     bound = {"name": "discrete_nelbo", "T": config.algo.T, "reconstruction": True}
     return Method({"name": "d3pm", "subs_masking": config.algo.subs_masking}, {"name": "absorbing"}, bound)
 
 
-def _sedd(config: Config) -> Method:
+def _sedd(config: Config, tokenizer: Tokenizer) -> Method:
     scoring = {"name": "score_entropy", "estimator": "count"}
     return Method({"name": "sedd"}, {"name": "absorbing"}, {"name": "score_entropy"}, scoring)
 
 
-def _udlm(config: Config) -> Method:
-    process = {"name": "uniform", "tokens": allowed_tokens(config)}
+def _udlm(config: Config, tokenizer: Tokenizer) -> Method:
+    process = {"name": "uniform", "tokens": allowed_tokens(config, tokenizer)}
     scoring = {"name": "uniform_nelbo", "reconstruction": True}
     return Method({"name": "d3pm", "subs_masking": True}, process, {"name": "uniform_nelbo"}, scoring)
 
 
-def _ar(config: Config) -> Method:
+def _ar(config: Config, tokenizer: Tokenizer) -> Method:
     return Method({"name": "next_token"}, {"name": "absorbing"}, {"name": "next_token_nll"})
 
 
-def _mlm(config: Config) -> Method:
-    training = {"name": "masked_lm", "replacements": list(NucleotideTokenizer().base_ids)}
+def _mlm(config: Config, tokenizer: Tokenizer) -> Method:
+    bases = tokenizer.clean_ids if isinstance(tokenizer, TextTokenizer) else list(NUCLEOTIDES.base_ids)
+    training = {"name": "masked_lm", "replacements": bases}
     scoring = {"name": "masked_nelbo", "estimator": "count"}
     return Method({"name": "subs", "carry_over": False}, {"name": "absorbing"}, training, scoring)
 
 
-_METHODS: dict[str, Callable[[Config], Method]] = {
+_METHODS: dict[str, Callable[[Config, Tokenizer], Method]] = {
     "mdlm": _mdlm,
     "bd3lm": _bd3lm,
     "d3pm": _d3pm,

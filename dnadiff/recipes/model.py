@@ -2,53 +2,72 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import torch
 
 from dnadiff.checkpoints.folder import load, load_tokenizer, model_folder, model_hash, read_provenance, read_spec
+from dnadiff.data.tokenizer import TextTokenizer, Tokenizer
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.diffusion import Denoiser
 from dnadiff.errors import InputError, printable
 from dnadiff.training import ranks
 
+T = TypeVar("T", bound=Tokenizer)
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 """Types the network may compute in."""
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(Generic[T]):
     """A trained model and what its folder says of it.
 
     Attributes:
         denoiser: In evaluation mode.
-        tokenizer: Of nucleotides.
+        tokenizer: Numbers its tokens.
         window: Bases of a training window.
         bos: Whether a sequence begins with [BOS].
         block_size: Tokens of a block it was trained on; None for a model of whole sequences.
         name: What the FASTA description says of it.
         classes: Names of the classes it was trained with, if any.
+        documents: Whether every window was a document, of text.
     """
 
     denoiser: Denoiser
-    tokenizer: NucleotideTokenizer
+    tokenizer: T
     window: int
     bos: bool
     name: str
     block_size: int | None = None
     classes: tuple[str, ...] = ()
+    documents: bool = False
 
 
-def open_model(run: str | Path) -> Model:
+def open_model(run: str | Path) -> Model[NucleotideTokenizer]:
     """The model of a run folder or a model folder, on this process's GPU if there is one.
 
     Raises:
         InputError: There is none, or its tokens are no nucleotides.
     """
+    return _opened(run, NucleotideTokenizer)
+
+
+def open_any_model(run: str | Path) -> Model[Any]:
+    """The model of a run folder or a model folder, of nucleotides or of text.
+
+    Raises:
+        InputError: There is none, or its vocabulary is not known.
+    """
+    return _opened(run, (NucleotideTokenizer, TextTokenizer))
+
+
+def _opened(run: str | Path, kinds: type[Tokenizer] | tuple[type[Tokenizer], ...]) -> Model[Any]:
     denoiser, tokenizer, spec = load(run), load_tokenizer(run), read_spec(run)
-    if not isinstance(tokenizer, NucleotideTokenizer):
+    if not isinstance(tokenizer, kinds):
         raise InputError(f"{model_folder(run)}: has a tokenizer of {tokenizer.name}; one of nucleotides would work")
     step = read_provenance(run).get("step", "unknown")
     bos = bool(spec.get("bos", False))
     name = f"step={printable(str(step))} model={model_hash(run)[:8]}"
     window, classes = int(spec["length"]) - bos, tuple(spec.get("classes", ()))
-    return Model(denoiser.to(ranks.device()), tokenizer, window, bos, name, spec.get("block_size"), classes)
+    whole = not spec.get("text", {}).get("wrap", True)
+    return Model(denoiser.to(ranks.device()), tokenizer, window, bos, name, spec.get("block_size"), classes, whole)

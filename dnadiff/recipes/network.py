@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from dnadiff.data.tokenizers import NucleotideTokenizer
+from dnadiff.data.tokenizer import Tokenizer
+from dnadiff.data.tokenizers import NUCLEOTIDES
 from dnadiff.schema import ModelConfig
 
 SIZES = {
@@ -15,19 +16,19 @@ SIZES = {
 }
 
 
-def backbone_section(model: ModelConfig, n_classes: int = 0) -> dict[str, Any]:
-    """What a backbone of nucleotides is built from, plain JSON.
+def backbone_section(model: ModelConfig, n_classes: int = 0, tokenizer: Tokenizer = NUCLEOTIDES) -> dict[str, Any]:
+    """What a backbone is built from, plain JSON.
 
     Args:
         model: Kind and sizes.
         n_classes: Number of classes it is told; 0: none.
+        tokenizer: Numbers the tokens; only those of nucleotides have two strands (``model.rc``).
     """
-    tokenizer = NucleotideTokenizer()
     return {
         "name": model.backbone,
         "vocab_size": tokenizer.vocab_size,
         **{key: getattr(model, key) for key in SIZES[model.backbone]},
         **({"positions": model.positions or model.length} if model.backbone == "gpt2" else {}),
         **({"n_classes": n_classes} if n_classes else {}),
-        **({"rc": tokenizer.complement(np.arange(tokenizer.vocab_size)).tolist()} if model.rc else {}),
+        **({"rc": NUCLEOTIDES.complement(np.arange(NUCLEOTIDES.vocab_size)).tolist()} if model.rc else {}),
     }

@@ -2,11 +2,11 @@
 
     config.json       what was asked for, plain JSON
     provenance.json   command, seed, inputs, versions; one entry more each time the run is resumed
-    split.json        the intervals of training, validation and test
+    split.json        the intervals or documents of training, validation and test
     baseline.npz      Markov counts of the training split
     checkpoints/ log.csv tensorboard/ model/   written by the training itself
 
-``config.json`` comes first, and whatever else is missing follows from it and the genome, so a run that was killed at
+``config.json`` comes first, and whatever else is missing follows from it and the data, so a run that was killed at
 any moment can be resumed.
 """
 
@@ -21,14 +21,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dnadiff.config import FinetuneConfig, from_json, to_json
 from dnadiff.data import atomic
-from dnadiff.data.genome import Store
-from dnadiff.data.intervals import total_bp
 from dnadiff.data.plain_json import read_json
 from dnadiff.data.splits import Split
 from dnadiff.errors import InputError
 from dnadiff.schema import Config
 
 if TYPE_CHECKING:
+    from dnadiff.recipes.corpus import Corpus
     from dnadiff.recipes.training_plan import Plan
 
 C = TypeVar("C", Config, FinetuneConfig)
@@ -48,7 +47,9 @@ def free_folder(out: str | None, genome: str) -> Path:
         InputError: It exists and is not empty.
     """
     if out is None:
-        name = Path(genome).name.removesuffix(".gz").removesuffix(".fa").removesuffix(".fasta").removesuffix(".fna")
+        name = Path(genome).name.removesuffix(".gz")
+        for suffix in (".fa", ".fasta", ".fna", ".txt", ".jsonl", ".parquet"):
+            name = name.removesuffix(suffix)
         numbers = (Path("runs") / f"{name}-{n}" for n in range(1, 10**6))
         return next(folder for folder in numbers if not folder.exists())
     atomic.check_folder(out)
@@ -146,7 +147,7 @@ def alone(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def begin(folder: Path, config: Config, store: Store, split: Split, argv: list[str]) -> None:
+def begin(folder: Path, config: Config, corpus: "Corpus", argv: list[str]) -> None:
     """Writes what is missing of config, provenance, split and baseline.
 
     Raises:
@@ -158,13 +159,12 @@ def begin(folder: Path, config: Config, store: Store, split: Split, argv: list[s
 
     put(folder / CONFIG, to_json(config))
     if not (folder / PROVENANCE).exists():
-        inputs = {str(config.data.path): store.source_sha256}
         base = {"init_from": model_hash(config.init_from)} if config.init_from else {}
-        put(folder / PROVENANCE, provenance(argv, config.seed, inputs) | base)
+        put(folder / PROVENANCE, provenance(argv, config.seed, corpus.inputs) | base)
     if not (folder / SPLIT).exists():
-        put(folder / SPLIT, split.to_json())
+        put(folder / SPLIT, corpus.split_json())
     if not (folder / BASELINE).exists():
-        _count(folder / BASELINE, store, split)
+        corpus.write_counts(folder / BASELINE)
 
 
 def note_resumption(folder: Path, argv: list[str], step: int) -> None:
@@ -183,8 +183,8 @@ def facts_of(folder: Path) -> dict[str, Any]:
     return read_json(folder / PROVENANCE, _AS_WRITTEN)
 
 
-def check_genome(folder: Path, store: Store, split: Split) -> None:
-    """Compares the genome and its split with those that the run began with, as far as it got to noting them.
+def check_data(folder: Path, corpus: "Corpus") -> None:
+    """Compares the data and their split with those that the run began with, as far as it got to noting them.
 
     Raises:
         InputError: They are others now, what was noted is damaged, or a link in the folder leads out of it.
@@ -194,17 +194,18 @@ def check_genome(folder: Path, store: Store, split: Split) -> None:
         inputs = facts_of(folder).get("inputs")
         if not isinstance(inputs, dict):
             raise InputError(f"{folder / PROVENANCE}: names no inputs; {_AS_WRITTEN}")
-        for path, digest in inputs.items():
-            if digest != store.source_sha256:
+        for (path, digest), found in zip(inputs.items(), corpus.inputs.values(), strict=False):
+            if digest != found:
                 raise InputError(
-                    f"{path}: is not the genome that {folder} was trained on (SHA-256 {store.source_sha256[:16]}, "
+                    f"{path}: is not the {corpus.noun} that {folder} was trained on (SHA-256 {found[:16]}, "
                     f"then {str(digest)[:16]}); that one would work"
                 )
     if (folder / BASELINE).exists():
-        from dnadiff.evaluation.markov import MarkovChain
+        from dnadiff.recipes.floors import floors_of
 
-        MarkovChain.load(folder / BASELINE)
-    if (folder / SPLIT).exists() and read_json(folder / SPLIT, _AS_WRITTEN) != json.loads(json.dumps(split.to_json())):
+        floors_of(folder / BASELINE, corpus.tokenizer)
+    split = json.loads(json.dumps(corpus.split_json()))
+    if (folder / SPLIT).exists() and read_json(folder / SPLIT, _AS_WRITTEN) != split:
         raise InputError(
             f"{folder / SPLIT}: is not the split that config.json describes; the file as it was would work"
         )
@@ -230,16 +231,3 @@ def room_needed(folder: Path, job: "Plan") -> int:
     there = len(list(folder.glob("checkpoints/step-*")))
     more = max(1, job.config.train.keep + 1 - there)
     return 4 * n * (4 * more + 2)  # float32: weights, average, two moments
-
-
-def _count(path: Path, store: Store, split: Split) -> None:
-    """Counts the training bases once, for the Markov floors of every later evaluation."""
-    from dnadiff.evaluation.markov import MarkovChain, order_for
-
-    codes = (store.codes(interval) for interval in split.train)
-    chain = MarkovChain.fit(codes, order_for(total_bp(split.train)))
-    temporary = path.with_name(f".{path.stem}.tmp.npz")
-    with atomic.disk_errors(path):
-        chain.save(temporary)
-        atomic.sync(temporary)
-        temporary.replace(path)

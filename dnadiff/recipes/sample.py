@@ -1,4 +1,4 @@
-"""``dna-diff sample``: sequences from a trained model, as FASTA.
+"""``dna-diff sample``: sequences from a trained model, as FASTA, or texts as JSON lines or plain text.
 
 Sequence i of a seed is the same whatever the batch, the shard and however many are asked for; on a CPU in fp32 to the
 last bit. So a shard is a range of numbers, the shards of some sequences one after the other are the file of one
@@ -15,7 +15,7 @@ deeper layers, and they are not on the disk.
 
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -25,11 +25,13 @@ from dnadiff.checkpoints.folder import model_hash
 from dnadiff.checkpoints.provenance import provenance
 from dnadiff.data.fasta_writer import FastaWriter
 from dnadiff.data.partial_fasta import Text
+from dnadiff.data.tokenizer import TextTokenizer
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.recipes.fasta_output import earlier_seed, fasta_file, finished, write_fasta
-from dnadiff.recipes.model import DTYPES, open_model
+from dnadiff.recipes.model import DTYPES, open_any_model
 from dnadiff.recipes.records import Recorder
 from dnadiff.recipes.shards import WHOLE, Shard, check_seed
+from dnadiff.recipes.text_records import TextRecorder, check_text_out, form_of, prompts_of, starts_of
 from dnadiff.recipes.walk import EXACT, Walk, conditioned, sampler_for, settled
 from dnadiff.training import ranks
 
@@ -48,25 +50,32 @@ def sample(
     seed: int | None = None,
     shard: Shard = WHOLE,
     resume: bool = False,
+    prompt: str | None = None,
+    prompts: str | None = None,
+    fill: bool = False,
     quiet: bool = False,
     argv: list[str] | None = None,
 ) -> None:
-    """Writes ``n`` sequences as FASTA and, beside a file, how they came about (``OUT.provenance.json``).
+    """Writes ``n`` sequences as FASTA, or texts, and, beside a file, how they came about (``OUT.provenance.json``).
 
     A file grows under the name ``OUT.partial`` and gets its own name when it is whole. Processes that ``torchrun``
     started each write a partial file of their own, and the last one to finish puts them together.
 
     Args:
         run: Run folder or model folder.
-        out: FASTA file to write, which must not exist, or ``-`` for standard output; ``.gz`` compresses.
-        n: Number of sequences, over all shards.
-        length: Bases of each; None is the training window.
+        out: FASTA file to write, which must not exist, or ``-`` for standard output; ``.gz`` compresses. Of text a file
+            of JSON lines (``.jsonl``) or plain text (``.txt``).
+        n: Number of sequences, over all shards; of text for every prompt.
+        length: Bases or tokens of each; None is the training window.
         walk: The sampler and its settings.
         batch_size: Sequences at once; changes no sequence.
         dtype: ``fp32`` or ``bf16``, of the network; tokens are drawn in float64.
         seed: None draws one, which is printed and recorded, or takes that of the file that is resumed.
         shard: Which of the sequences to write.
         resume: Go on behind what is in ``OUT.partial``, and leave an ``out`` alone that this very work has finished.
+        prompt: What texts begin with, for models of text.
+        prompts: A file of such beginnings, a line or a JSON line each.
+        fill: Fill the ``[MASK]`` of the prompts instead of going on behind them.
         quiet: Print errors only.
         argv: The command line, for the provenance.
 
@@ -78,7 +87,10 @@ def sample(
     _check(n=n, batch_size=batch_size, dtype=dtype)
     check_seed(seed, shard)
     file = fasta_file(out, resume)
-    model = conditioned(open_model(run), walk)
+    model = conditioned(open_any_model(run), walk)
+    text, given = isinstance(model.tokenizer, TextTokenizer), prompts_of(prompt, prompts)
+    _check_kind(text, out, given, fill)
+    filled = starts_of(model, given, length, fill) if text else []
     length = model.window if length is None else length
     most = FARTHEST * model.window
     if length < 1 or (length > most and model.block_size is None):
@@ -87,27 +99,34 @@ def sample(
         earlier = earlier_seed(file) if file and resume else None
         seed = secrets.randbits(32) if earlier is None else earlier
     walk = settled(walk, model.denoiser)
-    sampler = sampler_for(model, walk, length)
-    items = shard.take(range(n), "sequences")
+    recorder = (
+        TextRecorder(model, walk, seed, tuple(filled), n)
+        if text
+        else Recorder(model, sampler_for(model, walk, length), seed, length)
+    )
+    items = shard.take(range(n * max(1, len(filled))), "sequences")
     settings = {"n": n, "length": length, **asdict(walk), "dtype": dtype, "seed": seed, "shard": str(shard)}
-    settings |= {"model": model_hash(run)}
+    settings |= {"model": model_hash(run)} | ({"prompts": given, "fill": fill} if text else {})
     if file and finished(file, settings):
         _tell(f"finished     {file} is there, with these settings: nothing to do", quiet)
         return
-    _tell(f"sample       {length:,} bases each, seed {seed}, {model.name}", quiet)
+    unit = "tokens" if text else "bases"
+    _tell(f"sample       {recorder.length:,} {unit} each, seed {seed}, {model.name}", quiet)
     if length > model.window and walk.stride is None and model.block_size is None:
-        note = f"{length:,} bases are more than the {model.window:,} the model was trained on; --stride slides a window"
+        note = (
+            f"{length:,} {unit} are more than the {model.window:,} the model was trained on; --stride slides a window"
+        )
         _tell(f"note         {note}", quiet)
     model.denoiser.backbone.to(DTYPES[dtype])
-    records = partial(_records, Recorder(model, sampler, seed, length), batch_size, quiet)
+    records, form = partial(_records, recorder, batch_size, quiet), form_of(out) if text else bytes
     if file is None:
         with FastaWriter(out) as fasta:
-            for text in records(items):
-                fasta.put(text.fasta)
+            for made in records(items):
+                fasta.put(form(made.fasta))
     else:
         facts = provenance(argv or [], seed, {str(run): model_hash(run)}) | settings | {"screening": "none"}
         try:
-            write_fasta(file, items, records, settings, facts, resume)
+            write_fasta(file, items, records, settings, facts, resume, form)
         except KeyboardInterrupt:
             _tell("stopped      the same command with --resume goes on where it was", quiet)
             raise
@@ -121,7 +140,15 @@ def _check(*, n: int, batch_size: int, dtype: str) -> None:
         raise InputError(f"--dtype {dtype}: {did_you_mean(dtype, DTYPES)}")
 
 
-def _records(recorder: Recorder, batch_size: int, quiet: bool, items: range) -> Iterator[Text]:
+def _check_kind(text: bool, out: str | Path, prompts: Sequence[str], fill: bool) -> None:
+    if text:
+        check_text_out(out)
+    elif prompts or fill:
+        flag = "--fill" if fill else "--prompt"
+        raise InputError(f"{flag}: is for models of text; dna-diff design completes templates of bases")
+
+
+def _records(recorder: Recorder | TextRecorder, batch_size: int, quiet: bool, items: range) -> Iterator[Text]:
     """The records of these numbers, with a progress bar."""
     with progress_bar(len(recorder.walked(items)) * recorder.length, quiet) as progress:
         yield from recorder.records(items, batch_size, progress)

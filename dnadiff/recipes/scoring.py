@@ -17,19 +17,19 @@ from rich.progress import track
 from dnadiff.checkpoints.folder import (
     build_objective,
     load,
-    load_tokenizer,
     model_hash,
     read_spec,
     scoring_section,
 )
 from dnadiff.checkpoints.manifest import sha256
-from dnadiff.data.tokenizers import NucleotideTokenizer
-from dnadiff.data.windows import WindowDataset
+from dnadiff.data.dataset import Dataset
+from dnadiff.data.tokenizer import TextTokenizer, Tokenizer
+from dnadiff.data.tokenizers import NUCLEOTIDES
 from dnadiff.diffusion import Denoiser, Objective
 from dnadiff.errors import InputError
-from dnadiff.evaluation.likelihood import Scores, WindowBatch, average, floor_scores, reverse_complement, score
-from dnadiff.evaluation.markov import MarkovChain
+from dnadiff.evaluation.likelihood import Scores, WindowBatch, average, reverse_complement, score
 from dnadiff.evaluation.score_part import ScorePart, merged
+from dnadiff.recipes.floors import floors_of
 from dnadiff.recipes.methods import likelihood_in_words
 from dnadiff.recipes.shards import Shard, of_process
 from dnadiff.recipes.windows_to_score import USUAL, windows_to_score
@@ -80,7 +80,7 @@ class Opened:
     run: str
     asked: Asked
     about: dict[str, Any]
-    dataset: WindowDataset
+    dataset: Dataset
     numbers: np.ndarray
     denoiser: Denoiser
     objective: Objective
@@ -96,8 +96,10 @@ def opened(run: str, asked: Asked) -> Opened:
     """
     seed = secrets.randbits(32) if asked.seed is None else asked.seed
     denoiser, spec = load(run), read_spec(run)
-    _check_tokens(run)
     dataset, what, notes = windows_to_score(run, spec, asked.data, asked.split)
+    text = isinstance(dataset.tokenizer, TextTokenizer)
+    if text and asked.both_strands:
+        raise InputError("--both-strands: text has one strand; leave it out")
     scoring = _in_blocks(scoring_section(spec), asked.block_size, dataset.length)
     likelihood = likelihood_in_words(scoring)
     objective = build_objective(scoring, denoiser.process)
@@ -106,6 +108,7 @@ def opened(run: str, asked: Asked) -> Opened:
     baseline = Path(run) / "baseline.npz"
     if not baseline.exists():
         notes.append(f"{baseline} is missing: no Markov floors")
+    source, digest = dataset.source
     about = {
         "settings": {
             "split": None if asked.data else asked.split or USUAL, "length": dataset.length, "draws": asked.samples,
@@ -114,8 +117,9 @@ def opened(run: str, asked: Asked) -> Opened:
         },
         "exact": objective.exact, "likelihood": likelihood,
         "windows": asked.windows, "batch_size": asked.batch_size, "what": what, "notes": notes,
-        "model": model_hash(run), "genome": [str(dataset.store.path), dataset.store.source_sha256],
-        "baseline": sha256(baseline) if baseline.exists() else None,
+        "model": model_hash(run), "genome": [source, digest],
+        "baseline": sha256(baseline) if baseline.exists() else None, "unit": "token" if text else "base",
+        "tokens": dataset.tokenizer.vocab_size,
     }  # fmt: skip
     numbers = _evenly(len(dataset), asked.windows)
     return Opened(run, asked, about, dataset, numbers, denoiser, objective)
@@ -141,7 +145,7 @@ def scored(job: Opened, shard: Shard, quiet: bool) -> ScorePart:
     with autocast:
         model = score(denoiser, objective, batches("scoring" * show), seed=seed, samples=asked.samples)
         if asked.both_strands:
-            turned = (reverse_complement(window, tokenizer) for window in batches("other strand" * show))
+            turned = (reverse_complement(window, NUCLEOTIDES) for window in batches("other strand" * show))
             model = average(model, score(denoiser, objective, turned, seed=seed, samples=asked.samples, strand="-"))
     floors = _floors(job.run, batches, tokenizer, asked.both_strands) if job.about["baseline"] else {}
     part = ScorePart(job.about, (here.number, here.of), model, floors)
@@ -150,7 +154,7 @@ def scored(job: Opened, shard: Shard, quiet: bool) -> ScorePart:
 
 
 def batches_of(
-    dataset: WindowDataset, numbers: np.ndarray, batch_size: int, title: str = ""
+    dataset: Dataset, numbers: np.ndarray, batch_size: int, title: str = ""
 ) -> Iterator[dict[str, np.ndarray]]:
     """The windows in batches, with a progress bar on stderr if it has a title and stderr is a terminal."""
     console = Console(stderr=True)
@@ -171,12 +175,6 @@ def _in_blocks(scoring: Mapping[str, Any], block_size: int | None, length: int) 
     return {**scoring, "block_size": block_size}
 
 
-def _check_tokens(run: str) -> None:
-    tokenizer = load_tokenizer(run)
-    if not isinstance(tokenizer, NucleotideTokenizer):
-        raise InputError(f"{run}: its tokens are {tokenizer.name}; a model of nucleotides would work")
-
-
 def _evenly(count: int, wanted: int | None) -> np.ndarray:
     """The numbers of the windows to score, in order."""
     n = count if wanted is None else min(count, wanted)
@@ -184,14 +182,11 @@ def _evenly(count: int, wanted: int | None) -> np.ndarray:
 
 
 def _floors(
-    run: str,
-    batches: Callable[[], Iterator[WindowBatch]],
-    tokenizer: NucleotideTokenizer,
-    both_strands: bool,
+    run: str, batches: Callable[[], Iterator[WindowBatch]], tokenizer: Tokenizer, both_strands: bool
 ) -> dict[int, Scores]:
-    chain = MarkovChain.load(Path(run) / "baseline.npz")
-    floors = floor_scores(chain, batches(), tokenizer)
+    measured = floors_of(Path(run) / "baseline.npz", tokenizer)
+    floors = measured(batches())
     if both_strands:
-        other = floor_scores(chain, (reverse_complement(window, tokenizer) for window in batches()), tokenizer)
+        other = measured(reverse_complement(window, NUCLEOTIDES) for window in batches())
         floors = {order: average(scores, other[order]) for order, scores in floors.items()}
     return floors

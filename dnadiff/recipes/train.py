@@ -8,13 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnadiff.config import to_json
-from dnadiff.data.card import data_card
-from dnadiff.data.genome import Store, open_genome
-from dnadiff.data.splits import Split
-from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.errors import InputError, printable
 from dnadiff.recipes import run_folder
-from dnadiff.recipes.inputs import split_of, with_classes
+from dnadiff.recipes.corpus import Corpus, open_corpus
 from dnadiff.recipes.loop import Say, State, go_on, newest, optimising, teller
 from dnadiff.schema import Config
 from dnadiff.training import ranks
@@ -43,7 +39,7 @@ def train(
 
     Args:
         config: What to do; ``config.seed`` None draws a seed, which is printed and recorded.
-        data: A FASTA file or a store; overrides ``config.data.path``.
+        data: A FASTA file or a store, or with ``task=text`` a text; overrides ``config.data.path``.
         out: Run folder, which must not exist or be empty; None makes the first free ``runs/NAME-N``.
         dry_run: Print the plan and stop.
         quiet: Print errors only.
@@ -58,18 +54,20 @@ def train(
     keep_freed_memory()
     path = str(data or config.data.path or "")
     if not path:
+        if config.task.name == "text":
+            raise InputError("train: no text; dna-diff train corpus.txt task=text, or data.path=corpus.txt, would work")
         raise InputError("train: no genome; dna-diff train genome.fa, or data.path=genome.fa, would work")
     with ranks.together():
         folder = ranks.from_first(run_folder.free_folder(out, path) if ranks.rank() == 0 else Path())
         seed = ranks.from_first(secrets.randbits(32) if config.seed is None else config.seed)
         config = replace(config, seed=seed, data=replace(config.data, path=path))
         say = teller(quiet)
-        job, store, split = _planned(config)
+        job, corpus = _planned(config)
         if dry_run:
-            say(_report(job, store, split))
+            say(_report(job, corpus))
             return folder
-        with _begun(folder, job, store, split, argv or [], lambda: None):
-            say(_report(job, store, split))
+        with _begun(folder, job, corpus, argv or [], lambda: None):
+            say(_report(job, corpus))
             _fit(folder, job, None, say, quiet)
     return folder
 
@@ -105,28 +103,27 @@ def resume(
     config = run_folder.extended(run_folder.run_config(run), overrides or [])
     with ranks.together():
         say = teller(quiet)
-        job, store, split = _planned(config, folder)
+        job, corpus = _planned(config, folder)
         if dry_run:
-            say(_report(job, store, split))
+            say(_report(job, corpus))
             return folder
-        with _begun(folder, job, store, split, argv or [], lambda: newest(folder, _end(config), say)) as state:
-            say(_report(job, store, split))
+        with _begun(folder, job, corpus, argv or [], lambda: newest(folder, _end(config), say)) as state:
+            say(_report(job, corpus))
             go_on(folder, state, argv or [], say)
             _fit(folder, job, state, say, quiet)
     return folder
 
 
-def _planned(config: Config, begun: Path | None = None) -> "tuple[Plan, Store, Split]":
+def _planned(config: Config, begun: Path | None = None) -> "tuple[Plan, Corpus]":
     """What a run is made of; ``begun`` is its folder if it is resumed."""
-    store = open_genome(str(config.data.path))
-    split = split_of(config.data, store, config.model.length)
+    corpus = open_corpus(config)
     if begun is not None:
-        run_folder.check_genome(begun, store, split)
-    config = with_classes(config, store)
+        run_folder.check_data(begun, corpus)
+    config = corpus.config
     from dnadiff.recipes.training_plan import plan  # torch is imported once the data are known to be good
 
     trained = begun is not None and any((begun / "checkpoints").glob("step-*"))
-    return plan(config, store, split, begun=trained), store, split
+    return plan(config, corpus, begun=trained), corpus
 
 
 def _end(config: Config) -> tuple[str, int | None]:
@@ -134,14 +131,12 @@ def _end(config: Config) -> tuple[str, int | None]:
     return f"train.steps={config.train.steps}", config.train.steps
 
 
-def _report(job: "Plan", store: Store, split: Split) -> str:
-    return f"{data_card(store)}\n{split.report()}\n{job.report()}"
+def _report(job: "Plan", corpus: Corpus) -> str:
+    return f"{corpus.report()}\n{job.report()}"
 
 
 @contextmanager
-def _begun(
-    folder: Path, job: "Plan", store: Store, split: Split, argv: list[str], read: Callable[[], State]
-) -> Iterator[State]:
+def _begun(folder: Path, job: "Plan", corpus: Corpus, argv: list[str], read: Callable[[], State]) -> Iterator[State]:
     """The first rank writes what the run folder lacks and keeps other trainings out of it; the others wait.
 
     What ``read`` gives is handed on; the first rank calls it before it writes, so a folder that cannot be resumed stays
@@ -156,7 +151,7 @@ def _begun(
     check_space(folder, run_folder.room_needed(folder, job))
     with run_folder.alone(folder):
         state = read()
-        run_folder.begin(folder, job.config, store, split, argv)
+        run_folder.begin(folder, job.config, corpus, argv)
         ranks.wait()
         yield state
 
@@ -178,7 +173,7 @@ def _fit(folder: Path, job: "Plan", state: dict[str, Any] | None, say: Say, quie
         with torch.device("meta"):
             averaged = build_denoiser(job.spec)
         averaged.load_state_dict(weights, assign=True)
-        save_model(folder / "model", averaged, NucleotideTokenizer(), job.spec, facts | {"step": step})
+        save_model(folder / "model", averaged, job.tokenizer, job.spec, facts | {"step": step})
 
     say(f"run          {printable(str(folder))}")
     outcome = fit(
@@ -207,16 +202,16 @@ def _tracker(folder: Path, job: "Plan", facts: dict[str, Any]) -> "Tracker | Non
 
 def _verdict(job: "Plan", scores: "Scores", folder: Path) -> str:
     """The last validation beside the Markov floors of the same windows."""
-    from dnadiff.evaluation.likelihood import chosen_floors, floor_scores, summarise
-    from dnadiff.evaluation.markov import MarkovChain
+    from dnadiff.evaluation.likelihood import chosen_floors, summarise
     from dnadiff.recipes.evaluate import verdict
+    from dnadiff.recipes.floors import floors_of
 
-    chain = MarkovChain.load(folder / run_folder.BASELINE)
-    floors = chosen_floors(floor_scores(chain, [job.valid.__getitems__(scores.item_ids)], job.valid.tokenizer))
+    measured = floors_of(folder / run_folder.BASELINE, job.tokenizer)
+    floors = chosen_floors(measured([job.valid.__getitems__(scores.item_ids)]))
     best, figures = list(floors.items())[-1], f"{scores.bits_per_base:.4f} ± {scores.standard_error:.4f}"
     return (
-        f"{figures} bits per base of {len(scores.counts):,} validation windows; {best[0]} "
-        f"{best[1].bits_per_base:.4f}: {verdict(summarise(scores, floors))}"
+        f"{figures} bits per {job.unit} of {len(scores.counts):,} validation windows; {best[0]} "
+        f"{best[1].bits_per_base:.4f}: {verdict(summarise(scores, floors, unit=job.unit), job.unit)}"
     )
 
 
@@ -231,4 +226,5 @@ def _module(job: "Plan") -> Any:  # noqa: ANN401 (Lightning is imported late)
         **optimising(config.optim, config.train.steps),
         label_dropout=config.data.label_dropout,
         compiled=job.compiled,
+        token=job.unit,
     )

@@ -11,18 +11,17 @@ import numpy as np
 import torch
 
 from dnadiff.checkpoints.folder import build_objective
-from dnadiff.data.genome import Store
-from dnadiff.data.splits import Split
-from dnadiff.data.tokenizers import NucleotideTokenizer
-from dnadiff.data.windows import WindowDataset
+from dnadiff.data.dataset import Dataset
+from dnadiff.data.tokenizer import TextTokenizer, Tokenizer
+from dnadiff.data.tokenizers import NUCLEOTIDES
 from dnadiff.diffusion import AbsorbingProcess, CountSearch, Denoiser, NoiseSearch, Objective, PublishedSearch
 from dnadiff.errors import InputError, ResourceError
 from dnadiff.models.caduceus import Caduceus
 from dnadiff.models.decoder import Decoder
 from dnadiff.models.dit import DiT
 from dnadiff.random import Draws
+from dnadiff.recipes.corpus import Corpus
 from dnadiff.recipes.init_from import fresh, start_from
-from dnadiff.recipes.inputs import held_out_windows, training_windows
 from dnadiff.recipes.methods import allowed_tokens, method_of, training_in_words
 from dnadiff.recipes.network import backbone_section
 from dnadiff.schema import Config
@@ -47,6 +46,8 @@ class Plan:
         search: Chooses the noise levels it is trained on; None leaves them.
         train: Training windows.
         valid: Validation windows; None if the split has none.
+        tokenizer: Numbers the tokens.
+        unit: What a token is called.
         precision: ``fp32`` or ``bf16``.
         compiled: Whether the step is compiled.
         seconds: Measured seconds of one optimiser step, before compilation.
@@ -59,8 +60,10 @@ class Plan:
     objective: Objective
     scoring: Objective
     search: NoiseSearch | None
-    train: WindowDataset
-    valid: WindowDataset | None
+    train: Dataset
+    valid: Dataset | None
+    tokenizer: Tokenizer
+    unit: str
     precision: str
     compiled: bool
     seconds: float = 0.0
@@ -70,21 +73,22 @@ class Plan:
         """What to validate on; None if the split holds nothing out."""
         optim, n = self.config.optim, self.config.train.val_windows
         size = micro_batch(optim.batch_size, optim.accumulate, ranks.world())
-        return self.valid and HeldOut(self.valid, n, size, self.config.seed, self.scoring, self.search)
+        return self.valid and HeldOut(self.valid, n, size, self.config.seed, self.scoring, self.search, token=self.unit)
 
     def report(self) -> str:
         """Some lines for people."""
         c, n = self.config, sum(p.numel() for p in self.denoiser.parameters())
         tokens = c.optim.batch_size * c.model.length
         valid = f"{len(self.valid):,}" if self.valid else "no"
+        wide = f"{c.model.length:,} {'bp' if self.unit == 'base' else 'tokens'}"
         return "\n".join([
-            f"windows      {c.model.length:,} bp; {self.train.windows:,} for training, {valid} held out for validation",
+            f"windows      {wide}; {self.train.windows:,} for training, {valid} held out for validation",
             f"model        {n:,} parameters ({c.model.n_blocks} blocks of width {c.model.hidden_size})",
             *([f"begins with  {c.init_from}"] if c.init_from else []),
             f"objective    {training_in_words(c)}",
             *([f"classes      {', '.join(c.data.classes)} ({c.data.label}=)"] if c.data.classes else []),
-            f"step         {tokens:,} bases, {self.seconds:.2f} s in {self.precision}"
-            f"{', to be compiled' if self.compiled else ''} ({tokens / self.seconds:,.0f} bases/s measured)",
+            f"step         {tokens:,} {self.unit}s, {self.seconds:.2f} s in {self.precision}"
+            f"{', to be compiled' if self.compiled else ''} ({tokens / self.seconds:,.0f} {self.unit}s/s measured)",
             f"length       {self._duration()}",
             f"memory       {self.memory / 2**30:.1f} GiB{self._processes()}",
             f"seed         {c.seed}",
@@ -101,16 +105,15 @@ class Plan:
         seconds = min(bounds)
         epochs = seconds / self.seconds * size / len(self.train)
         named = ([f"{steps:,} steps"] if steps else []) + ([f"{minutes:g} minutes"] if minutes else [])
-        return f"{' or '.join(named)}: about {seconds / 60:.1f} min, {epochs:.1f} times the training bases"
+        return f"{' or '.join(named)}: about {seconds / 60:.1f} min, {epochs:.1f} times the training {self.unit}s"
 
 
-def plan(config: Config, store: Store, split: Split, *, begun: bool = False) -> Plan:
+def plan(config: Config, corpus: Corpus, *, begun: bool = False) -> Plan:
     """The parts of a run, built and tried on one micro-batch.
 
     Args:
         config: What to do.
-        store: The genome.
-        split: Its intervals.
+        corpus: The data.
         begun: The weights will be those of a checkpoint, so ``config.init_from`` is not needed any more.
 
     Raises:
@@ -119,7 +122,7 @@ def plan(config: Config, store: Store, split: Split, *, begun: bool = False) -> 
     _check_memory(config)
     if config.logger == "wandb":
         check_tracking()
-    spec = spec_of(config)
+    spec = spec_of(config, corpus.tokenizer)
     denoiser = fresh(spec, config.seed)
     if config.init_from and not begun:
         start_from(config.init_from, denoiser, spec)
@@ -127,15 +130,18 @@ def plan(config: Config, store: Store, split: Split, *, begun: bool = False) -> 
     sharded = _shards(config.train.parallel)
     if sharded:
         shard(denoiser)
+    valid = corpus.held_out("valid")
     job = Plan(
         config=config,
         spec=spec,
         denoiser=denoiser,
-        objective=build_objective(method_of(config).training, denoiser.process),
+        objective=build_objective(method_of(config, corpus.tokenizer).training, denoiser.process),
         scoring=build_objective(spec["objective"], denoiser.process),
-        search=_search(config, denoiser.process, split),
-        train=training_windows(config, store, split.train, config.seed),
-        valid=held_out_windows(config, store, split.valid) if split.valid else None,
+        search=_search(config, denoiser.process, valid),
+        train=corpus.training(),
+        valid=valid,
+        tokenizer=corpus.tokenizer,
+        unit=corpus.unit,
         precision=precision_of(config.precision),
         compiled=_compiled(config.compile, sharded),
     )
@@ -143,9 +149,18 @@ def plan(config: Config, store: Store, split: Split, *, begun: bool = False) -> 
     return job
 
 
-def spec_of(config: Config) -> dict[str, Any]:
-    """The spec of the model a configuration describes."""
-    tokenizer, model, method = NucleotideTokenizer(), config.model, method_of(config)
+def spec_of(config: Config, tokenizer: Tokenizer = NUCLEOTIDES) -> dict[str, Any]:
+    """The spec of the model a configuration describes.
+
+    Args:
+        config: What to do.
+        tokenizer: Numbers the tokens; a tokenizer of text is too large to be written out and is known by its print.
+    """
+    model, method, text = config.model, method_of(config, tokenizer), config.text
+    written: dict[str, Any] = {"tokenizer": tokenizer.to_json()}
+    if isinstance(tokenizer, TextTokenizer):
+        written = {"tokenizer": {"name": tokenizer.name, "fingerprint": tokenizer.fingerprint()},
+                   "text": {"wrap": text.wrap, "window_ends": text.window_ends}}  # fmt: skip
     return {
         "format": 1,
         "algo": config.algo.name,
@@ -153,11 +168,11 @@ def spec_of(config: Config) -> dict[str, Any]:
         "bos": config.data.bos,
         "time_conditioning": config.time_conditioning,
         **({"shift": True} if config.algo.shift else {}),
-        "tokenizer": tokenizer.to_json(),
-        "backbone": backbone_section(model, len(config.data.classes)),
+        **written,
+        "backbone": backbone_section(model, len(config.data.classes), tokenizer),
         **({"classes": config.data.classes, "label": config.data.label} if config.data.classes else {}),
         "parameterization": {
-            **method.parameterization, "mask_id": tokenizer.mask_id, "allowed": allowed_tokens(config)
+            **method.parameterization, "mask_id": tokenizer.mask_id, "allowed": allowed_tokens(config, tokenizer)
         },
         "process": {**method.process, "schedule": {"name": config.noise.name, **config.noise.arguments}},
         "objective": method.scoring or method.training,
@@ -223,10 +238,10 @@ def _resident() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _search(config: Config, process: AbsorbingProcess, split: Split) -> NoiseSearch | None:
+def _search(config: Config, process: AbsorbingProcess, valid: Dataset | None) -> NoiseSearch | None:
     if not config.algo.clip_search:
         return None
-    if not split.valid:
+    if valid is None:
         raise InputError("algo.clip_search=true: measures validation windows and the split has none; leave it out")
     return (CountSearch if config.estimator == "count" else PublishedSearch)(process, config.block_size)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.diffusion import (
     Analytic,
     Ancestral,
@@ -229,7 +230,8 @@ def sampler_for(model: Model, walk: Walk, length: int, rule: Rule | None = None)
     steps = sampler_of(model.denoiser, replace(walk, block_size=None, stop_at_end=False, min_complexity=None), size)
     if not isinstance(steps, Revealing):
         raise InputError(f"--sampler {walk.sampler}: walks whole sequences; first_hitting or ancestral walk blocks")
-    window, fill = read // size * size, model.tokenizer.pad_id
+    tokenizer, window = model.tokenizer, read // size * size
+    fill = tokenizer.sep_id if tokenizer.pad_id is None else tokenizer.pad_id
     return BlockSampler(steps, size, window=window, stop=stop, fill=fill, rule=rule)
 
 
@@ -243,6 +245,8 @@ def _stops(model: Model, walk: Walk) -> list[Stop]:
     if share is not None:
         if not 0 < share < 1:
             raise InputError(f"--min-complexity {share:g}: needs a number between 0 and 1")
+        if not isinstance(tokenizer, NucleotideTokenizer):
+            raise InputError(f"--min-complexity {share:g}: counts words of bases; leave it out for text")
         rules.append(LowComplexity(tokenizer.base_ids, share=share))
     return rules
 

@@ -1,23 +1,29 @@
-"""Which windows an evaluation scores: those of a run's split, of regions of its genome, or of another genome."""
+"""Which windows an evaluation scores: those of a run's split, of regions of its genome, or of another genome.
+
+Models of text score a split or other texts (``texts_to_score``).
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dnadiff.checkpoints.folder import model_folder, read_provenance
+from dnadiff.checkpoints.folder import load_tokenizer, model_folder, read_provenance
+from dnadiff.data.dataset import Dataset
 from dnadiff.data.genome import Store, open_genome
 from dnadiff.data.intervals import Interval, check_interval, overlap_bp, read_bed
 from dnadiff.data.splits import Split
-from dnadiff.data.windows import WindowDataset
+from dnadiff.data.tokenizer import TextTokenizer
+from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.errors import InputError
 from dnadiff.recipes.inputs import held_out_windows, windows_of_model
 from dnadiff.recipes.run_folder import run_config, run_split
+from dnadiff.recipes.texts_to_score import texts_to_score
 from dnadiff.schema import Config
 
 USUAL = "test"
 """The part of a run that is scored unless another is asked for."""
 
-Found = tuple[WindowDataset, str, list[str]]
+Found = tuple[Dataset, str, list[str]]
 """The windows to score, where they are in words, and what the reader should be warned of."""
 
 
@@ -27,14 +33,21 @@ def windows_to_score(run: str, spec: Mapping[str, Any], data: str | None, split:
     Args:
         run: Run folder; a model folder without a run knows no split and no regions, and can score whole genomes.
         spec: Of the model.
-        data: A FASTA file or store to score whole, or a BED file of regions of the run's genome; None scores a split.
+        data: A FASTA file or store to score whole, or a BED file of regions of the run's genome; of text another text;
+            None scores a split.
         split: ``test``, ``valid`` or ``train``; None is ``test``.
 
     Raises:
-        InputError: An input cannot be used, or training windows were asked for without ``split="train"``.
+        InputError: An input cannot be used, training windows were asked for without ``split="train"``, or the model's
+            vocabulary is unknown.
     """
+    tokenizer = load_tokenizer(run)
+    if not isinstance(tokenizer, NucleotideTokenizer | TextTokenizer):
+        raise InputError(f"{run}: its tokens are {tokenizer.name}; a model of nucleotides would work")
     if split is not None and data is not None and not _is_bed(data):
         raise InputError(f"--split {split}: {data} is scored whole; leave it out")
+    if isinstance(tokenizer, TextTokenizer):
+        return texts_to_score(run, spec, tokenizer, data, split or USUAL)
     if model_folder(run) == Path(run):
         return _of_model(run, spec, data)
     return _of_run(run, spec, data, split or USUAL)

@@ -13,13 +13,13 @@ from dnadiff.schema.algo import ALGOS, ESTIMATORS, AlgoConfig, check_algo, check
 from dnadiff.schema.checks import choice, number, require
 from dnadiff.schema.model import BACKBONES, ModelConfig
 from dnadiff.schema.noise import NOISES, NoiseConfig
+from dnadiff.schema.text import TASKS, TaskConfig, TextConfig, TokenizerConfig, check_task
 
 PRECISIONS = ("auto", "fp32", "bf16")
 COMPILES = ("auto", "true", "false")
 LOGGERS = ("tensorboard", "wandb")
 ATTENTIONS = ("auto", "sdpa", "flex", "flash")
 SCANS = ("auto", "torch", "mamba_ssm")
-TASKS = ("dna",)
 SPLITS = ("auto", "contig", "blocks", "bed")
 WINDOWS = ("random", "tiling")
 N_POLICIES = ("pad", "token")
@@ -30,22 +30,9 @@ LR_SCHEDULES = ("constant", "cosine")
 __all__ = [
     "ALGOS", "ATTENTIONS", "BACKBONES", "COMPILES", "ESTIMATORS", "LOGGERS", "LR_SCHEDULES", "NOISES", "N_POLICIES",
     "OPTIMIZERS", "PARALLELS", "PRECISIONS", "SCANS", "SPLITS", "TASKS", "WINDOWS", "AlgoConfig", "Config",
-    "DataConfig", "ModelConfig", "NoiseConfig", "OptimConfig", "TaskConfig", "TrainConfig", "WandbConfig",
+    "DataConfig", "ModelConfig", "NoiseConfig", "OptimConfig", "TaskConfig", "TextConfig", "TokenizerConfig",
+    "TrainConfig", "WandbConfig",
 ]  # fmt: skip
-
-
-@dataclass
-class TaskConfig:
-    """What the tokens are.
-
-    Attributes:
-        name: ``dna``: nucleotides of one or more genomes.
-    """
-
-    name: str = "dna"
-
-    def __post_init__(self) -> None:
-        choice("task.name", self.name, TASKS)
 
 
 @dataclass
@@ -53,15 +40,17 @@ class DataConfig:
     """Which bases are trained on, which are held out, and how they become windows.
 
     Attributes:
-        path: A FASTA file or a store made by ``dna-diff prepare``.
+        path: A FASTA file or a store made by ``dna-diff prepare``; of text a file or the name of a set.
+        valid_path: A text to validate on; None takes ``valid_fraction`` of the documents (text).
+        test_path: A text to test on; None takes ``test_fraction`` of the documents (text).
         split: ``contig`` holds out whole contigs, ``blocks`` contiguous blocks with a gap (for one chromosome), ``bed``
             what a BED file says; ``auto`` is ``bed`` if one is given, else what the genome allows.
         bed: BED file with chrom, start, end and optionally the split's name (train, valid or test).
         extend: Lengthen every BED interval to a window; the leak between splits that this makes is counted.
         valid: Contigs held out for validation.
         test: Contigs held out for the test.
-        valid_fraction: Share of the bases held out for validation when no contigs are named.
-        test_fraction: Share of the bases held out for the test when no contigs are named.
+        valid_fraction: Share of the bases held out for validation when no contigs are named; of text, of the documents.
+        test_fraction: Share of the bases held out for the test when no contigs are named; of text, of the documents.
         gap: Bases left out between blocks, bp; None is one window.
         windows: ``random`` training windows start anywhere; ``tiling`` ones follow a grid.
         reverse_complement: Probability that a training window is read from the reverse strand.
@@ -79,6 +68,8 @@ class DataConfig:
     """
 
     path: str | None = None
+    valid_path: str | None = None
+    test_path: str | None = None
     split: str = "auto"
     bed: str | None = None
     extend: bool = False
@@ -246,7 +237,9 @@ class Config:
             takes the kernels of that package on a GPU.
         init_from: Run or model folder whose weights the training begins with; None begins with random ones.
         logger: What shows the training beside ``log.csv``: ``tensorboard``, or ``wandb`` for that and Weights & Biases.
-        task: What the tokens are.
+        task: What the tokens are: of genomes or of text.
+        tokenizer: What a token is.
+        text: How text is read.
         algo: How the model is trained.
         data: Bases and windows.
         model: Size.
@@ -267,6 +260,8 @@ class Config:
     init_from: str | None = None
     logger: str = "tensorboard"
     task: TaskConfig = field(default_factory=TaskConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    text: TextConfig = field(default_factory=TextConfig)
     algo: AlgoConfig = field(default_factory=AlgoConfig)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -276,6 +271,7 @@ class Config:
     wandb: WandbConfig = field(default_factory=WandbConfig)
 
     def __post_init__(self) -> None:
+        check_task(self)
         choice("estimator", self.estimator, ESTIMATORS)
         choice("precision", self.precision, PRECISIONS)
         choice("compile", self.compile, COMPILES)

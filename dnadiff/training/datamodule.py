@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from dnadiff.data.dataset import Dataset
 from dnadiff.data.example_batches import ExampleDataset
-from dnadiff.data.windows import WindowDataset
 from dnadiff.errors import InputError
 from dnadiff.training import ranks
 from dnadiff.training.signals import unheard
@@ -79,7 +79,7 @@ def _start_worker(number: int) -> None:
 
 
 class Windows(pl.LightningDataModule):
-    """Training windows of a genome, or labelled examples.
+    """Training windows of a genome or of text, or labelled examples.
 
     Args:
         train: The windows or examples, in random or shuffled order.
@@ -88,9 +88,7 @@ class Windows(pl.LightningDataModule):
         workers: Processes that read windows.
     """
 
-    def __init__(
-        self, train: WindowDataset | ExampleDataset, *, batch_size: int, accumulate: int, workers: int = 0
-    ) -> None:
+    def __init__(self, train: Dataset | ExampleDataset, *, batch_size: int, accumulate: int, workers: int = 0) -> None:
         super().__init__()
         self.train, self.batch_size, self.accumulate, self.workers = train, batch_size, accumulate, workers
         self.first_step = 0

@@ -1,6 +1,6 @@
 """``log.csv``: what training measured, a line every few steps and at every validation.
 
-TensorBoard shows the same, and Weights & Biases if asked.
+TensorBoard shows the same, and Weights & Biases if asked. Of text the figures are bits per token.
 
     step                  optimiser steps done
     samples, tokens       windows and tokens read so far
@@ -32,6 +32,15 @@ COLUMNS = {
     "train_bits_per_base": ".5f", "empty_windows": "d", "valid_bits_per_base": ".5f", "valid_standard_error": ".5f",
     "clip_low": "g", "clip_high": "g",
 }  # fmt: skip
+
+
+def columns_of(token: str) -> dict[str, str]:
+    """The columns of a denoiser's log, and how each is written.
+
+    Args:
+        token: What a token is called, such as ``base``.
+    """
+    return {name.replace("bits_per_base", f"bits_per_{token}"): form for name, form in COLUMNS.items()}
 
 
 class Log:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dnadiff.diffusion import Batch, BlockNELBO, Clip, Denoiser, Objective
 from dnadiff.random import Draws
-from dnadiff.training.log import COLUMNS
+from dnadiff.training.log import columns_of
 from dnadiff.training.network import Publish, Running, Training, publish_average
 
 
@@ -31,17 +31,18 @@ class DiffusionModule(Training):
         ema_decay: Decay of the averaged weights.
         compiled: Whether to compile the denoiser's forward and backward pass.
         label_dropout: Share of the windows whose class the model is not told.
+        token: What a token is called.
     """
 
     part = "denoiser"
-    unit = "bits/base"
 
     def __init__(
         self, denoiser: Denoiser, objective: Objective, *, seed: int, optimizer: dict, schedule: dict,
-        ema_decay: float, compiled: bool, label_dropout: float = 0.0,
+        ema_decay: float, compiled: bool, label_dropout: float = 0.0, token: str = "base",
     ) -> None:  # fmt: skip
         super().__init__(denoiser, seed=seed, optimizer=optimizer, schedule=schedule, ema_decay=ema_decay)
         self.objective, self._label_dropout = objective, label_dropout
+        self.token, self.unit = token, f"bits/{token}"
         self._call: Callable = torch.compile(denoiser.forward, dynamic=False) if compiled else denoiser
 
     @property
@@ -61,7 +62,7 @@ class DiffusionModule(Training):
     @property
     def columns(self) -> Mapping[str, str]:
         """Those of ``log``."""
-        return COLUMNS
+        return columns_of(self.token)
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Loss of one micro-batch."""
@@ -86,7 +87,7 @@ class DiffusionModule(Training):
     def figures(self, running: Running) -> dict[str, float]:
         """Bits per base, NaN if no base was scored, and windows without one."""
         bits = math.nan if running.mean is None else running.mean / math.log(2)
-        return {"train_bits_per_base": bits, "empty_windows": running.empty}
+        return {f"train_bits_per_{self.token}": bits, "empty_windows": running.empty}
 
     def publish(self, publish: Publish) -> None:
         """Publishes the averaged weights."""

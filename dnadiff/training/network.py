@@ -74,7 +74,7 @@ class Training(pl.LightningModule, abc.ABC):
     """
 
     part: ClassVar[str]
-    unit: ClassVar[str]
+    unit: str
 
     def __init__(self, network: nn.Module, *, seed: int, optimizer: dict, schedule: dict, ema_decay: float) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import torch
 
-from dnadiff.data.windows import WindowDataset
+from dnadiff.data.dataset import Dataset
 from dnadiff.diffusion import Clip, Denoiser, NoiseSearch, Objective
 from dnadiff.evaluation.likelihood import Scores, joined, score
 from dnadiff.random import Draws, key64
@@ -50,15 +50,16 @@ class HeldOut(Validation[DiffusionModule, Scores]):
         seed: Of the noise.
         objective: The bound.
         search: Chooses the noise levels to train on from the same windows; None leaves them.
+        token: What a token is called.
     """
 
     def __init__(
-        self, dataset: WindowDataset, n: int, batch_size: int, seed: int, objective: Objective,
-        search: NoiseSearch | None = None,
+        self, dataset: Dataset, n: int, batch_size: int, seed: int, objective: Objective,
+        search: NoiseSearch | None = None, token: str = "base",
     ) -> None:  # fmt: skip
         n = min(n, len(dataset))
         numbers = np.arange(n, dtype=np.int64) * len(dataset) // n
-        self.dataset, self.seed, self.objective, self.search = dataset, seed, objective, search
+        self.dataset, self.seed, self.objective, self.search, self.token = dataset, seed, objective, search, token
         self.batches = [numbers[start : start + batch_size] for start in range(0, n, batch_size)]
 
     def score(self, module: DiffusionModule) -> Scores:
@@ -70,7 +71,7 @@ class HeldOut(Validation[DiffusionModule, Scores]):
 
     def figures(self, module: DiffusionModule, scores: Scores) -> dict[str, float]:
         """Bits per base, their standard error, and the noise levels that training goes on with."""
-        figures = {"valid_bits_per_base": scores.bits_per_base, "valid_standard_error": scores.standard_error}
+        figures = {f"valid_bits_per_{self.token}": scores.bits_per_base, "valid_standard_error": scores.standard_error}
         return figures | ({"clip_low": module.clip.low, "clip_high": module.clip.high} if module.clip else {})
 
     def adapt(self, module: DiffusionModule) -> None:

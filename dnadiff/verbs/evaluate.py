@@ -16,9 +16,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="run folder; with a FASTA file a model folder works too")
     parser.add_argument(
         "data",
-        nargs="?",
-        metavar="FASTA|BED",
-        help="a genome to score whole, or regions of the run's genome (default: the held-out split)",
+        nargs="*",
+        metavar="FASTA|BED|TEXT",
+        help="genomes or texts to score whole, or regions of the run's genome (default: the held-out split)",
     )
     parser.add_argument("-o", "--out", metavar="FILE", help="report.json or .tsv; - writes TSV to standard output")
     parser.add_argument("--split", type=one_of(*splits), metavar="|".join(splits), help="default: test")
@@ -45,17 +45,31 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
         from dnadiff.recipes.scoring import Asked
         from dnadiff.recipes.shards import Shard
 
-        evaluate_shard(args.run, args.out, Shard(*args.shard), Asked(args.data, **asked), quiet=args.quiet)
+        if len(args.data) > 1:
+            raise InputError(f"{args.data[1]}: a second one after {args.data[0]}; shards are of one")
+        evaluate_shard(args.run, args.out, Shard(*args.shard), Asked(_only(args.data), **asked), quiet=args.quiet)
+    elif len(args.data) > 1:
+        from dnadiff.recipes.evaluate_several import evaluate_several
+        from dnadiff.recipes.scoring import Asked
+
+        several = [Asked(data, **asked) for data in args.data]
+        evaluate_several(args.run, several, args.out, quiet=args.quiet, argv=argv)
     else:
         from dnadiff.recipes.evaluate import evaluate
 
-        evaluate(args.run, args.data, args.out, **asked, quiet=args.quiet, argv=argv)
+        evaluate(args.run, _only(args.data), args.out, **asked, quiet=args.quiet, argv=argv)
+
+
+def _only(data: list[str]) -> str | None:
+    return data[0] if data else None
 
 
 def _merge(args: argparse.Namespace, asked: dict, argv: list[str]) -> None:
     given = [f"--{name.replace('_', '-')}" for name in (*asked, *(["shard"] if args.shard else []))]
-    if args.data is not None or given:
-        raise InputError(f"{args.data or given[0]}: contradicts --merge, whose parts say what was scored; leave it out")
+    if args.data or given:
+        raise InputError(
+            f"{(args.data or given)[0]}: contradicts --merge, whose parts say what was scored; leave it out"
+        )
     from dnadiff.recipes.evaluate_shards import merge
 
     merge(args.run, args.merge, args.out, quiet=args.quiet, argv=argv)

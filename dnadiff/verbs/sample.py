@@ -13,9 +13,24 @@ OWN = ("rows_per_call", "stop_at_end", "min_complexity")  # of the settings, tho
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's arguments to a parser."""
     parser.add_argument("run", metavar="RUN", help="run or model folder")
-    parser.add_argument("-o", "--out", metavar="FASTA", default="-", help="file to write; .gz compresses (default: -)")
-    parser.add_argument("-n", "--number", type=whole(1), default=10, metavar="N", help="sequences (default: 10)")
-    parser.add_argument("--length", type=whole(1), metavar="L", help="bases each (default: the training window)")
+    parser.add_argument(
+        "-o",
+        "--out",
+        metavar="FASTA",
+        default="-",
+        help="file to write; .gz compresses; of text .jsonl or .txt (default: -)",
+    )
+    parser.add_argument(
+        "-n",
+        "--number",
+        type=whole(1),
+        default=10,
+        metavar="N",
+        help="sequences, of text for each prompt (default: 10)",
+    )
+    parser.add_argument(
+        "--length", type=whole(1), metavar="L", help="bases or tokens each (default: the training window)"
+    )
     walk_flags(parser)
     parser.add_argument(
         "--batch-size", type=whole(1), default=64, metavar="B", help="sequences at once; changes no sequence"
@@ -39,6 +54,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on where a killed process stopped; leave a finished FASTA as it is"
     )
+    text = parser.add_argument_group("models of text")
+    text.add_argument("--prompt", metavar="TEXT", help="what every text begins with")
+    text.add_argument("--prompts", metavar="FILE", help="prompts, one a line or JSON lines; N texts for each")
+    text.add_argument(
+        "--fill", action="store_true", help="fill every [MASK] of the prompts with a token, and add nothing behind"
+    )
     dtype(parser)
     seed_and_threads(parser)
 
@@ -59,6 +80,9 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
         seed=args.seed,
         shard=Shard(*args.shard or (1, 1)),
         resume=args.resume,
+        prompt=args.prompt,
+        prompts=args.prompts,
+        fill=args.fill,
         quiet=args.quiet,
         argv=argv,
     )

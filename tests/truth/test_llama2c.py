@@ -58,18 +58,20 @@ def test_the_tokenizer_joins_the_best_first(tmp_path):
     tokenizer = read_llama2c_tokenizer(write_tokenizer(tmp_path / "tok.bin"), SHAPE["size"])
     shown = [[tokenizer.pieces[i] for i in tokenizer.encode(text)] for text in ("abc", "aaa", "ab", "é!")]
     assert shown == [[" a", "bc"], [" ", "aa", "a"], [" ab"], [" ", "é", "<0x21>"]]
+    assert tokenizer.encoded(["abc ö"])[0].characters.tolist() == [1, 2, 1, 1, 0]
     rng = np.random.default_rng(0)
     for _ in range(200):
         text = "".join(rng.choice(list("aabbc é?"), rng.integers(0, 30)))
         assert tokenizer.encode(text).tolist() == (naive(tokenizer, text) if text else [])
-        assert tokenizer.decode(tokenizer.encode(text)) == text
+        assert tokenizer.decode(tokenizer.encode(text)) == text == tokenizer.text([1, *tokenizer.encode(text)])
+        assert tokenizer.encoded([text])[0].characters.sum() == len(text)
 
 
 def test_the_tokenizer_survives_its_json_and_names_its_specials(tmp_path):
     tokenizer = read_llama2c_tokenizer(write_tokenizer(tmp_path / "tok.bin"), SHAPE["size"])
     again = tokenizer_from_json(tokenizer.to_json())
     assert again.fingerprint() == tokenizer.fingerprint()
-    assert again.decode([1, *again.encode("ab"), again.mask_id, 2]) == "[BOS]ab[MASK][SEP]"
+    assert again.decode([1, *again.encode("ab"), again.mask_id, 2]) == "[BOS]ab[MASK][EOS]"
     with pytest.raises(InputError, match="found 271; 0 to 270 would work"):
         again.decode([271])
     with pytest.raises(InputError, match="a blank among them"):

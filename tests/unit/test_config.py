@@ -58,7 +58,7 @@ def test_a_key_without_its_section_is_answered_with_the_whole_key():
 def test_every_preset_composes_and_is_what_its_file_says():
     for group, presets in groups().items():
         for preset, file in presets.items():
-            extra = ["estimator=time"] if group == "noise" else []
+            extra = {"noise": ["estimator=time"], "tokenizer": ["task=text"]}.get(group, [])
             config = to_json(compose([f"{group}={preset}", *extra]))
             everywhere = "@package _global_" in file.read_text()
             holds(config if everywhere else config[group], file)

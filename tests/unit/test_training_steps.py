@@ -6,6 +6,7 @@ import torch
 
 from dnadiff.checkpoints.folder import load
 from dnadiff.cli import main
+from dnadiff.data.genome import open_genome
 from dnadiff.diffusion import MaskedNELBO
 from dnadiff.errors import ResourceError
 from dnadiff.evaluation.likelihood import score
@@ -46,7 +47,7 @@ def test_a_validation_after_the_last_step_has_a_line_of_its_own(genome, tmp_path
 
 def test_the_figure_is_that_of_the_published_average(finished):
     config, parts = run_config(str(finished)), run_split(str(finished))
-    dataset = held_out_windows(config, recipe.open_genome(config.data.path), parts.valid)
+    dataset = held_out_windows(config, open_genome(config.data.path), parts.valid)
     numbers = np.arange(min(8, len(dataset))) * len(dataset) // min(8, len(dataset))
     denoiser = load(finished)
     scores = score(denoiser, MaskedNELBO(denoiser.process), [dataset.__getitems__(numbers)], seed=config.seed)
