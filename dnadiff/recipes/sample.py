@@ -31,7 +31,7 @@ from dnadiff.recipes.fasta_output import earlier_seed, fasta_file, finished, wri
 from dnadiff.recipes.model import DTYPES, open_any_model
 from dnadiff.recipes.records import Recorder
 from dnadiff.recipes.shards import WHOLE, Shard, check_seed
-from dnadiff.recipes.text_records import TextRecorder, check_text_out, form_of, prompts_of, starts_of
+from dnadiff.recipes.text_records import TextRecorder, check_text_out, form_of, prompts_of, starts_of, text_recorder
 from dnadiff.recipes.walk import EXACT, Walk, conditioned, sampler_for, settled
 from dnadiff.training import ranks
 
@@ -100,7 +100,7 @@ def sample(
         seed = secrets.randbits(32) if earlier is None else earlier
     walk = settled(walk, model.denoiser)
     recorder = (
-        TextRecorder(model, walk, seed, tuple(filled), n)
+        text_recorder(model, walk, seed, filled, n)
         if text
         else Recorder(model, sampler_for(model, walk, length), seed, length)
     )

@@ -9,9 +9,8 @@ there; elsewhere an end token divides documents, and a blank line is written in 
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -36,14 +35,16 @@ class TextRecorder:
 
     Attributes:
         model: What is sampled.
-        walk: How.
+        samplers: What walks rows, by their length.
+        ends: Whether a text ends at its first end token.
         seed: With the number it decides every draw.
         starts: How the rows begin, token ids (N,) each, [BOS] left out.
         each: Samples of a start: those of start i are the numbers from i * each on.
     """
 
     model: Model[TextTokenizer]
-    walk: Walk
+    samplers: Mapping[int, Sampler]
+    ends: bool
     seed: int
     starts: tuple[np.ndarray, ...]
     each: int
@@ -52,15 +53,6 @@ class TextRecorder:
     def length(self) -> int:
         """Tokens of the longest row."""
         return max(map(len, self.starts))
-
-    @cached_property
-    def samplers(self) -> dict[int, Sampler]:
-        """What walks rows, by their length.
-
-        Raises:
-            InputError: A setting is impossible, or does not go with the model.
-        """
-        return {len(start): sampler_for(self.model, self.walk, len(start)) for start in self.starts}
 
     def records(self, items: range, batch_size: int, progress: Callable[[int], None]) -> Iterator[Text]:
         """The records of some numbers from 0, in order.
@@ -99,8 +91,27 @@ class TextRecorder:
 
     def _record(self, item: int, row: np.ndarray, start: np.ndarray) -> bytes:
         tokens = row[int(self.model.bos) :]
-        text = readable(tokens, start, self.model.tokenizer, ends=self.model.documents or self.walk.stop_at_end)
+        text = readable(tokens, start, self.model.tokenizer, ends=self.ends)
         return json.dumps({"sample": item + 1, KEY: text}, ensure_ascii=False).encode() + b"\n"
+
+
+def text_recorder(
+    model: Model[TextTokenizer], walk: Walk, seed: int, starts: Sequence[np.ndarray], each: int
+) -> TextRecorder:
+    """What makes the records of some starts.
+
+    Args:
+        model: What is sampled.
+        walk: How.
+        seed: Decides every draw.
+        starts: How the rows begin.
+        each: Samples of a start.
+
+    Raises:
+        InputError: A setting is impossible, or does not go with the model.
+    """
+    samplers = {length: sampler_for(model, walk, length) for length in {len(start) for start in starts}}
+    return TextRecorder(model, samplers, model.documents or walk.stop_at_end, seed, tuple(starts), each)
 
 
 def readable(tokens: np.ndarray, start: np.ndarray, tokenizer: TextTokenizer, *, ends: bool) -> str:

@@ -125,16 +125,20 @@ def test_the_schema_names_the_rules():
         assert known.documents in RULES and known.detokenizer in DETOKENIZERS
 
 
+WIKITEXT = """It 's 5 @,@ 000 @.@ 5 @-@ fold , he said : " Yes . " ( so ) [ there ] N m"""
+LM1B = """He said , " it is fine . " ( really ) It 's $ 5 / 6 ?"""
+
+
 @pytest.mark.parametrize(
     ("name", "tokens", "text"),
     [
-        ("wikitext", 'It \'s 5 @,@ 000 @.@ 5 @-@ fold , he said : " Yes . " ( so ) [ there ] N m', None),
+        ("wikitext", WIKITEXT, """It's 5,000.5-fold, he said: "Yes." (so) [there] 1 m"""),
         ("wikitext", " = Robert Boulter = \n", " = Robert Boulter =\n"),
         ("wikitext", " = = = Early = = = \n", " === Early ===\n"),
         ("wikitext", "20 ° C in the dogs ' house ; 3 @,@ 5", "20°C in the dogs' house; 3,5"),
-        ("ptb", "he did n't say it 's N N N billion of $ N", None),
-        ("ptb", "the <unk> and\\/or the boys ' club # N a", "the ? and/or the boys' club # 1 a"),
-        ("lm1b", 'He said , " it is fine . " ( really ) It \'s $ 5 / 6 ?', None),
+        ("ptb", "he did n't say it 's N N N billion of $ N", "he didn't say it's 1 1 1 billion of $ N"),
+        ("ptb", "the <unk> and\\/or the boys ' club # N a", "the ? and/or the boys' club #1 a"),
+        ("lm1b", LM1B, """He said, "it is fine." (really) It's $5/6?"""),
         ("lm1b", "see http : / / a.b ; Why ? No ! The end .", "see http://a.b; Why? No! The end."),
         ("lambada", " “ yes , ” he said \n", '\n" yes , " he said'),
         ("scientific_papers", "we show ( see 1 ) that x @-@ y , z .", "we show (see 1) that x-y, z."),
@@ -142,9 +146,4 @@ def test_the_schema_names_the_rules():
     ],
 )
 def test_a_detokenizer_restores_text(name, tokens, text):
-    wanted = {
-        "wikitext": 'It\'s 5,000.5-fold, he said: "Yes." (so) [there] N m'.replace(" N m", " 1 m"),
-        "ptb": "he did n't say it's 1 1 1 billion of $ N".replace(" n't", "n't"),
-        "lm1b": 'He said, "it is fine." (really) It\'s $5/6?',
-    }
-    assert DETOKENIZERS[name](tokens) == (wanted[name] if text is None else text)
+    assert DETOKENIZERS[name](tokens) == text

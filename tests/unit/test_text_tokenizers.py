@@ -7,25 +7,9 @@ from dnadiff.data.subwords import SubwordTokenizer, read_subwords, train_bpe
 from dnadiff.data.text_tokenizers import ByteTokenizer, Text8Tokenizer
 from dnadiff.data.tokenizers import TOKENIZERS, tokenizer_from_json
 from dnadiff.errors import InputError
+from tests.vocabularies import bert_folder, gpt2_folder
 
 TEXTS = ["the cat sat on the mat", "the cat ate the rat", "a naïve café, twice"] * 3
-# GPT-2's own spelling: Ġ is a blank, and pairs are joined in the order of the file.
-MERGES = ["#version: 0.2", "t h", "th e", "Ġ the", "c a", "ca t", "Ġ cat"]
-
-
-def gpt2_folder(folder):
-    """GPT-2's two files with six merges."""
-    pieces = [*"acehtĠ!", "th", "the", "Ġthe", "ca", "cat", "Ġcat", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({piece: i for i, piece in enumerate(pieces)}))
-    (folder / "merges.txt").write_text("\n".join(MERGES) + "\n")
-    return folder
-
-
-def bert_folder(folder):
-    """BERT's file with a dozen pieces; the mask is not the last."""
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "##s", ",", "sat", "e"]
-    (folder / "vocab.txt").write_text("\n".join(pieces) + "\n")
-    return folder
 
 
 def test_bytes_are_those_of_utf8_and_a_character_counts_once():
