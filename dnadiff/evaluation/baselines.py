@@ -67,6 +67,11 @@ def composition(data: Labelled, part: Part, metric: str) -> np.ndarray:
     return _linear(data, part, metric, lambda sequences: features(sequences, positions=False, longest=1))
 
 
+def differ_in_length(data: Labelled) -> bool:
+    """Whether the training sequences do."""
+    return len({len(codes) for codes in data.train.codes}) > 1
+
+
 def words(data: Labelled, part: Part, metric: str) -> np.ndarray:
     """What the linear model on k-mers and positions says of a part, (n, T).
 

@@ -55,7 +55,7 @@ def finetune(
         raise InputError("finetune: no labelled data; dna-diff finetune RUN DATA, or data.path=DATA, would work")
     folder, say = run_folder.free_folder(out, config.data.path), teller(quiet)
     config = replace(config, seed=secrets.randbits(32) if config.seed is None else config.seed)
-    data = _read(config)
+    data = examples_of(config)
     from dnadiff.recipes.finetune_plan import plan  # torch is imported once the data are known to be good
 
     job = plan(config, data)
@@ -93,7 +93,7 @@ def resume(
     keep_freed_memory()
     folder, say = Path(run), teller(quiet)
     config = run_folder.extended(_config(folder), overrides or [], EXTENDS)
-    data = _read(config)
+    data = examples_of(config)
     _check_data(folder, data)
     from dnadiff.recipes.finetune_plan import plan
 
@@ -111,7 +111,12 @@ def resume(
     return folder
 
 
-def _read(config: FinetuneConfig) -> Labelled:
+def examples_of(config: FinetuneConfig) -> Labelled:
+    """The labelled data that a fine-tuning asks for, cut into parts as it says.
+
+    Raises:
+        InputError: They cannot be read or cut.
+    """
     data = config.data
     return read_labelled(
         str(data.path), data.label, kind=data.kind, genome=data.genome, valid_fraction=data.valid_fraction,
@@ -190,7 +195,7 @@ def _fit(folder: Path, job: "Plan", state: State, say: Say, quiet: bool, argv: l
         say(f"stopped      after step {outcome.step:,}; dna-diff finetune --resume {folder} continues")
         raise SystemExit(outcome.code)
     say(f"trained      {outcome.step:,} steps; the model of step {_step(module)} is in {folder / 'model'}")
-    report(folder, job, _step(module), facts, quiet)
+    report(folder, job, _step(module), outcome, facts, quiet)
 
 
 def _with(job: "Plan", weights: Mapping[str, "Tensor"]) -> Any:  # noqa: ANN401 (torch is imported late)

@@ -10,7 +10,7 @@ from dnadiff.checkpoints.predictor import load_predictor
 from dnadiff.data.labelled import Labelled
 from dnadiff.data.parts import Part
 from dnadiff.evaluation import base_baselines
-from dnadiff.evaluation.baselines import majority, words
+from dnadiff.evaluation.baselines import differ_in_length, length, majority, words
 from dnadiff.evaluation.metrics import LOWER_IS_BETTER, Predictions, intervals, measured
 from dnadiff.recipes.tables import Column, publish, tsv, write_whole
 from dnadiff.schema.finetune import METRICS
@@ -18,6 +18,7 @@ from dnadiff.training import ranks
 
 if TYPE_CHECKING:
     from dnadiff.recipes.finetune_plan import Plan
+    from dnadiff.training.fit import Outcome
 
 REPORT, TABLE = "report.json", "report.tsv"
 _MAJORITY = {
@@ -28,13 +29,16 @@ _MAJORITY = {
 }
 
 
-def report(folder: Path, job: "Plan", step: int, facts: Mapping[str, Any], quiet: bool) -> dict[str, Any]:
+def report(
+    folder: Path, job: "Plan", step: int, outcome: "Outcome", facts: Mapping[str, Any], quiet: bool
+) -> dict[str, Any]:
     """The report of the published model, printed and written to ``report.json`` and ``report.tsv``.
 
     Args:
         folder: That of the fine-tuning.
         job: Its plan.
         step: Steps that the published weights had.
+        outcome: How training ended, and what it cost.
         facts: Its provenance.
         quiet: Print nothing.
     """
@@ -53,6 +57,9 @@ def report(folder: Path, job: "Plan", step: int, facts: Mapping[str, Any], quiet
         "names": list(meaning.names),
         "metric": config.train.metric,
         "step": step,
+        "parameters": sum(p.numel() for p in job.predictor.parameters()),
+        "seconds": outcome.seconds,
+        "processor_seconds": outcome.processor_seconds,
         "balance": {name: _balance(job.data, part) for name, part in job.data.parts.items()},
         "shared": job.data.shared,
         "rows": rows,
@@ -72,6 +79,8 @@ def _rows(model: Any, job: "Plan", part: Part, name: str) -> Iterator[tuple[str,
         yield _MAJORITY["tokens"], base_baselines.majority(job.data, part)
     elif job.config.baselines and name == "test":
         yield "k-mers and positions", words(job.data, part, job.config.train.metric)
+        if differ_in_length(job.data):
+            yield "length alone", length(job.data, part)
         yield _MAJORITY[job.data.meaning.kind], majority(job.data, len(part))
 
 

@@ -11,6 +11,8 @@ that was killed goes on where it stopped.
 """
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +30,8 @@ from dnadiff.recipes.finetune_report import REPORT
 from dnadiff.recipes.run_folder import CONFIG
 
 LINES = "runs.jsonl"
+Tell = Callable[[dict[str, Any]], None]
+_KEPT = ("step", "metric", "parameters", "seconds", "processor_seconds", "shared")  # of the report of a run
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ def run_protocol(
     *,
     seeds: Sequence[int] = (1, 2, 3, 4, 5),
     folds: int = 10,
+    tell: Tell = lambda line: None,
 ) -> list[dict[str, Any]]:
     """The lines of all runs, in their order.
 
@@ -83,18 +88,17 @@ def run_protocol(
         overrides: Settings of every run, ``key=value``.
         seeds: Of the trainings, and of what is drawn.
         folds: How many, for ``folds``.
+        tell: Given the line of every run that ends now.
 
     Raises:
         InputError: There is no such protocol, or a setting, the model or the data cannot be used.
     """
-    if protocol not in PROTOCOLS:
-        raise InputError(f"protocol {protocol}: {did_you_mean(protocol, PROTOCOLS)}")
+    wanted = planned(protocol, data, overrides, seeds=seeds, folds=folds)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / LINES
-    done = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    lines = {line["name"]: line for line in done}
-    wanted = list(PROTOCOLS[protocol](data, overrides, seeds, folds))
+    lines = {line["name"]: line for line in read_lines(path)}
+    _drop_torn(path)
     for run in wanted:
         if run.name not in lines:
             settings = [*overrides, *run.settings, f"start={start}", f"data.path={data}"]
@@ -102,8 +106,61 @@ def run_protocol(
             lines[run.name] = {"name": run.name, "protocol": protocol, "start": start, "data": data, **report}
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(lines[run.name]) + "\n")
+            tell(lines[run.name])
             shutil.rmtree(folder / run.name / "checkpoints", ignore_errors=True)
     return [lines[run.name] for run in wanted]
+
+
+def planned(
+    protocol: str, data: str, overrides: Sequence[str] = (), *, seeds: Sequence[int], folds: int = 10
+) -> list[Run]:
+    """The runs of a protocol, in their order.
+
+    Args:
+        protocol: One of ``PROTOCOLS``.
+        data: Labelled data.
+        overrides: Settings of every run.
+        seeds: As ``run_protocol`` takes them.
+        folds: Likewise.
+
+    Raises:
+        InputError: There is no such protocol.
+    """
+    if protocol not in PROTOCOLS:
+        raise InputError(f"protocol {protocol}: {did_you_mean(protocol, PROTOCOLS)}")
+    return list(PROTOCOLS[protocol](data, overrides, seeds, folds))
+
+
+def seed_of(name: str) -> int:
+    """The seed of a run of ``planned``, which its name holds."""
+    return int(re.sub(r"^[a-z]+-(-?\d+).*$", r"\1", name))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """What a ``runs.jsonl`` says of the runs that have ended; nothing if there is none.
+
+    A last line without its end is of a run that was cut off while it was written down, and is left out.
+
+    Raises:
+        InputError: Another line is damaged.
+    """
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    lines = []
+    for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), 1):
+        try:
+            lines.append(json.loads(line))
+        except ValueError as error:
+            raise InputError(
+                f"{path}:{number}: is no line of a run ({error}); without that line the run is read again, which works"
+            ) from error
+    return lines
+
+
+def _drop_torn(path: Path) -> None:
+    """Cuts off a last line that was not written whole, so that the next one does not join it."""
+    if path.exists():
+        whole = path.read_bytes()
+        os.truncate(path, whole.rfind(b"\n") + 1)
 
 
 def summary(lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
@@ -137,8 +194,16 @@ def _finished(folder: Path, settings: list[str]) -> dict[str, Any]:
         if (folder / CONFIG).exists():
             resume(str(folder), quiet=True)
         else:
+            _clear(folder)
             finetune(compose_finetune(settings), str(folder), quiet=True)
     report = json.loads((folder / REPORT).read_text())
     rows = [{key: value for key, value in row.items() if not key.endswith(("_low", "_high"))} for row in report["rows"]]
     metrics = [key for key in rows[0] if key not in ("name", "part", "n")]
-    return {"step": report["step"], "metric": report["metric"], "metrics": metrics, "rows": rows}
+    return {**{key: report.get(key) for key in _KEPT}, "metrics": metrics, "rows": rows}
+
+
+def _clear(folder: Path) -> None:
+    """Removes what a run leaves that was killed before it wrote down what it was: a lock, and no figures."""
+    left = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if left <= {".lock", f".{CONFIG}.tmp"}:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -32,11 +32,15 @@ class Outcome:
         step: Optimiser steps done.
         held_out: How the averaged weights did on what was held out; None if nothing was or a signal came.
         code: Exit code 130 or 143 if a signal ended the run, else None.
+        seconds: Training time, validations included, over interruptions too.
+        processor_seconds: What the threads of this process worked in it; None if a part of the run has no record of it.
     """
 
     step: int
     held_out: Any
     code: int | None
+    seconds: float
+    processor_seconds: float | None
 
 
 def fit(
@@ -78,7 +82,8 @@ def fit(
         with of_this_model(state["step"], folder):
             module.restore(state)
     first = data.first_step = module.step
-    clock = Clock(pace.minutes, state["seconds"] if state else 0.0)
+    spent = (state["seconds"], state.get("processor_seconds")) if state else (0.0, 0.0)
+    clock = Clock(pace.minutes, *spent)
     log = Log(folder, state["log_bytes"] if state else 0, first, tracker, module.columns) if ranks.rank() == 0 else None
     bar = Bar(data.tokens, first, pace.steps, clock, quiet, module.unit)
     with Signals() as signals, nullcontext() if log is None else closing(log):
@@ -94,7 +99,7 @@ def fit(
         scores = steps.held_out_scores
         if held_out and scores is None and steps.code is None:
             scores = held_out.score(module)
-    return Outcome(module.step, scores, steps.code)
+    return Outcome(module.step, scores, steps.code, clock.seconds, clock.processor_seconds)
 
 
 def _run(module: Training, data: Windows, steps: Steps, precision: str) -> None:

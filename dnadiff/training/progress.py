@@ -16,20 +16,29 @@ class Clock:
     Args:
         minutes: Length of the run; None for no limit.
         spent: Seconds that earlier parts of the run took.
+        worked: Seconds of processor that they took; None if that is not known.
     """
 
-    def __init__(self, minutes: float | None, spent: float = 0.0) -> None:
-        self.limit, self.spent = None if minutes is None else 60 * minutes, spent
+    def __init__(self, minutes: float | None, spent: float = 0.0, worked: float | None = 0.0) -> None:
+        self.limit, self.spent, self._worked = None if minutes is None else 60 * minutes, spent, worked
         self._start: float | None = None
+        self._processor = 0.0
 
     def start(self) -> None:
         """Time runs from now on."""
-        self._start = time.monotonic()
+        self._start, self._processor = time.monotonic(), time.process_time()
 
     @property
     def seconds(self) -> float:
         """Training time so far."""
         return self.spent + (0.0 if self._start is None else time.monotonic() - self._start)
+
+    @property
+    def processor_seconds(self) -> float | None:
+        """What all threads of this process worked so far; None if an earlier part of the run did not record its own."""
+        if self._worked is None or self._start is None:
+            return self._worked
+        return self._worked + time.process_time() - self._processor
 
     @property
     def over(self) -> bool:

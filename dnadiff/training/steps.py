@@ -166,7 +166,7 @@ class Steps(pl.Callback):
         if self.journal:
             state |= {
                 "seed": module.seed, "running": asdict(self._running), "seconds": self.clock.seconds,
-                "log_bytes": self.journal.size,
+                "processor_seconds": self.clock.processor_seconds, "log_bytes": self.journal.size,
             }  # fmt: skip
             write_checkpoint(self.folder / "checkpoints", state, self.pace.keep)
         module.publish(self.publish)

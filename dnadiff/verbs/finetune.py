@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
 
     config = compose_finetune([*overrides, *(f"{key}={value}" for key, value in keys.items())])
     if config.start != "scratch":
-        _check_model(overrides, config.start)
+        check_model(overrides, config.start)
     from dnadiff.recipes.finetune import finetune
 
     finetune(config, args.out, dry_run=args.dry_run, quiet=args.quiet, argv=argv)
@@ -60,8 +60,12 @@ def _check_places(places: list[str], overrides: list[str]) -> None:
         raise InputError("finetune: no labelled data; dna-diff finetune RUN DATA would work")
 
 
-def _check_model(overrides: list[str], start: str) -> None:
-    """Refuses sizes for a model that has its own."""
+def check_model(overrides: list[str], start: str) -> None:
+    """Refuses sizes for a model that has its own.
+
+    Raises:
+        InputError: An override is of one.
+    """
     for word in overrides:
         key = word.partition("=")[0]
         if key.split(".")[0] == "model" and key != "model.dropout":

@@ -72,7 +72,7 @@ def test_commands_are_understood(path, text):
         settings = [word for word in vars(args).get("words") or [] if "=" in word]
         if verb == "config" and args.action == "translate":
             translate(settings)
-        elif verb == "finetune":
+        elif verb in ("finetune", "bench run"):
             compose_finetune(settings)
         elif verb in ("train", "config") and settings:
             compose(settings)

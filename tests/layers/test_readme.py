@@ -24,6 +24,7 @@ LESS = {
     "sample": "-n 2",
     "adapt": "--steps 3 train.val_windows=8",
     "finetune": "train.epochs=0.03 bootstrap=9 baselines=false",
+    "bench run": "train.epochs=0.03 bootstrap=0 baselines=false --seeds 1",
 }
 BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
 STEPS = [
@@ -36,7 +37,7 @@ STEPS = [
 def shortened(line):
     """The line with what its verb is told to do less of, before any pipe and in place of what it says of that."""
     command, pipe, rest = line.partition(" | ")
-    less = LESS.get(command.split()[1], "")
+    less = LESS.get(name_in(command.split()[1:]), "")
     for word in less.split():
         command = re.sub(rf" {word.partition('=')[0]}=\S+", "", command)
     return f"{command} {less}{pipe}{rest}"

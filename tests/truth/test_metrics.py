@@ -1,15 +1,18 @@
 """Metrics against sums by hand and scipy, intervals against theory, floors against what can be counted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 from sklearn import metrics
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from dnadiff.data import alphabet
 from dnadiff.data.labelled import Labelled
 from dnadiff.data.parts import Part
 from dnadiff.data.targets import Meaning
-from dnadiff.evaluation.baselines import features, majority, words
+from dnadiff.evaluation.baselines import differ_in_length, features, length, majority, words
 from dnadiff.evaluation.metrics import METRICS, better, intervals, measured
 from dnadiff.random import key64
 
@@ -174,3 +177,26 @@ def test_the_majority_is_the_training_balance():
     assert majority(data, 2).tolist() == [[41 / 81, 40 / 81]] * 2
     numbers = labelled("regression", 80, 4)
     assert majority(numbers, 3).tolist() == [[2.5]] * 3
+
+
+@pytest.mark.parametrize("kind", ["class", "multilabel", "regression"])
+def test_the_length_alone_says_what_scikit_learns_tree_does(kind):
+    """A tree of classes by Gini's impurity and the one of least squares are the same; of numbers it is the mean."""
+    data, rng = labelled(kind, 200, 50), np.random.default_rng(5)
+    assert not differ_in_length(data)
+    parts = []
+    for part in (data.train, data.test):
+        y = part.targets if kind == "class" else part.targets[:, 0] > 1
+        texts = tuple(np.zeros(n, dtype=np.uint8) for n in rng.integers(20, 30, len(part)) + 7 * y)
+        parts.append(replace(part, codes=texts))
+    data = replace(data, train=parts[0], test=parts[1])
+    assert differ_in_length(data)
+    x, queries = ([[len(codes)] for codes in part.codes] for part in parts)
+    found, targets = length(data, data.test), data.train.targets
+    settings = {"min_samples_leaf": 20, "random_state": 0}
+    if kind == "regression":
+        wanted = DecisionTreeRegressor(**settings).fit(x, targets[:, 0]).predict(queries)[:, None]
+    else:
+        wanted = DecisionTreeClassifier(**settings).fit(x, targets if kind == "class" else targets[:, 1])
+        wanted = wanted.predict_proba(queries)  # the first label is one less the second
+    assert found == pytest.approx(wanted)
