@@ -1,8 +1,8 @@
 """``dna-diff adapt``: from an autoregressive model to a diffusion model of the same network, by some more training.
 
 The run that this makes is an ordinary one (``train --resume`` continues it, ``sample`` and ``evaluate`` read it).
-What is special is how its configuration comes about: the network and, from a run, the data and their split are those of
-the source, and the settings of ``algo`` lead from what the source computes to what is wanted
+What is special is how its configuration comes about: the network, the tokens and, from a run, the data and their split
+are those of the source, and the settings of ``algo`` lead from what the source computes to what is wanted
 (``diffusion.adaptation``). ``adapt.json`` in the run folder says what was taken over, that it is the source's function
 to rounding, and what the same held-out windows cost before and after.
 """
@@ -48,7 +48,7 @@ def adapt(
         source: Run or model folder of an autoregressive model.
         to: ``bd3lm`` or ``mdlm``.
         steps: Optimiser steps.
-        data: A FASTA file or a store; None is what the source's run was trained on.
+        data: A FASTA file or a store, or for a model of text a text; None is what the source's run was trained on.
         out: Run folder, which must not exist or be empty; None makes the first free ``runs/NAME-N``.
         block_size: Last size of the blocks of ``bd3lm``; None is ``BLOCK_SIZE``.
         overrides: ``key=value``, which win over what adaptation sets.
@@ -97,7 +97,9 @@ def resume(run: str, overrides: list[str], *, quiet: bool = False, argv: list[st
 
 def adapted(source: str, to: str, steps: int, block_size: int | None, overrides: list[str], seed: int | None) -> Config:
     """The configuration of an adaptation; arguments and errors as of ``adapt``."""
-    from dnadiff.checkpoints.folder import read_spec
+    from dnadiff.checkpoints.folder import load_tokenizer, read_spec
+    from dnadiff.data.tokenizer import TextTokenizer
+    from dnadiff.data.tokenizers import NucleotideTokenizer
 
     if to not in TARGETS:
         raise InputError(f"--to {to}: {' and '.join(TARGETS)} would work")
@@ -110,7 +112,12 @@ def adapted(source: str, to: str, steps: int, block_size: int | None, overrides:
         )
     given = {override.partition("=")[0]: override.partition("=")[2] for override in overrides}
     _check(given, source)
+    tokenizer = load_tokenizer(source)
+    if not isinstance(tokenizer, NucleotideTokenizer | TextTokenizer):
+        raise InputError(f"--from {source}: its tokens are {tokenizer.name}; a model of nucleotides or text would work")
     ours = _of_network(spec) | _of_data(source, given) | _of_method(to, steps, block_size or BLOCK_SIZE)
+    if isinstance(tokenizer, TextTokenizer):
+        ours |= _of_text(source, spec)
     ours |= {"init_from": source, **({} if seed is None else {"seed": str(seed)})}
     if "optim" not in given:
         ours |= _of_optimiser(steps)
@@ -122,8 +129,9 @@ def _check(given: Mapping[str, str], source: str) -> None:
     for key in given:
         if key in _OURS:
             raise InputError(f"{key}={given[key]}: is what a flag of adapt says; --help shows them")
-        if key in ("model", "algo", "experiment") or (key.startswith("model.") and key not in _FREE):
-            raise InputError(f"{key}={given[key]}: contradicts {source}, which has its network; leave it out")
+        section = key.partition(".")[0]
+        if key not in _FREE and (section in ("model", "task", "tokenizer", "experiment") or key == "algo"):
+            raise InputError(f"{key}={given[key]}: contradicts {source}, which settles it; leave it out")
 
 
 def _of_network(spec: Mapping[str, Any]) -> dict[str, str]:
@@ -144,6 +152,14 @@ def _of_data(source: str, given: Mapping[str, str]) -> dict[str, str]:
         return {}
     theirs = vars(run_folder.run_config(source).data)
     return {f"data.{key}": _word(value) for key, value in theirs.items() if value != usual[key] and key != "workers"}
+
+
+def _of_text(source: str, spec: Mapping[str, Any]) -> dict[str, str]:
+    """The source's tokens, and how its windows were cut; a run also says how its texts are read."""
+    path, cut = Path(source) / run_folder.CONFIG, spec.get("text", {})
+    values = vars(run_folder.run_config(source).text) if (Path(source) / "model").is_dir() and path.exists() else cut
+    text = {f"text.{key}": _word(value) for key, value in values.items()}
+    return {"task": "text", "tokenizer.name": "model", "tokenizer.path": source, **text}
 
 
 def _of_method(to: str, steps: int, block_size: int) -> dict[str, str]:

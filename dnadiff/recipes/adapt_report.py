@@ -21,18 +21,18 @@ from dnadiff.checkpoints.folder import (
     build_denoiser,
     build_objective,
     load,
+    load_tokenizer,
     model_folder,
     model_hash,
     read_spec,
 )
-from dnadiff.data.genome import open_genome
 from dnadiff.diffusion import Denoiser, NextToken, NextTokenNLL, Objective
 from dnadiff.errors import DnadiffError
 from dnadiff.evaluation.likelihood import score
 from dnadiff.models.attention import BlockCausal, BlockDiffusion
+from dnadiff.recipes.corpus import open_corpus
 from dnadiff.recipes.init_from import embedding_name, fresh, start_from
-from dnadiff.recipes.inputs import held_out_windows, with_classes
-from dnadiff.recipes.run_folder import run_config, run_split
+from dnadiff.recipes.run_folder import run_config
 from dnadiff.recipes.scoring import batches_of
 from dnadiff.recipes.training_plan import spec_of
 from dnadiff.schema import Config
@@ -48,7 +48,7 @@ def checked_identity(config: Config) -> dict[str, Any]:
     Raises:
         DnadiffError: Further than ``TOLERANCE``.
     """
-    spec = spec_of(config)
+    spec = spec_of(config, load_tokenizer(config.init_from))
     denoiser = build_denoiser(spec).eval()
     start_from(config.init_from, denoiser, spec)
     found, what = _difference(load(config.init_from), denoiser, min(spec["length"], _LONGEST))
@@ -121,12 +121,11 @@ def _parameters(theirs: Denoiser, ours: Denoiser) -> dict[str, Any]:
 
 
 def _costs(run: str | Path, config: Config, theirs: Denoiser, start: Denoiser) -> dict[str, Any] | None:
-    """Bits per base of the validation windows; None if there are none."""
-    intervals = run_split(run)["valid"]
-    if not intervals:
+    """Bits of a token of the validation windows; None if there are none."""
+    corpus = open_corpus(config)
+    dataset = corpus.held_out("valid")
+    if dataset is None:
         return None
-    store = open_genome(str(config.data.path))
-    dataset = held_out_windows(with_classes(config, store), store, intervals)
     n = min(len(dataset), config.train.val_windows)
     numbers = np.arange(n, dtype=np.int64) * len(dataset) // n
     end = load(run)
@@ -140,8 +139,8 @@ def _costs(run: str | Path, config: Config, theirs: Denoiser, start: Denoiser) -
     costs = {}
     for name, (denoiser, objective) in asked.items():
         scores = score(denoiser, objective, batches_of(dataset, numbers, 64), seed=config.seed)
-        costs[name] = {"bits_per_base": scores.bits_per_base, "standard_error": scores.standard_error}
-    return {"windows": n, **costs}
+        costs[name] = {"bits": scores.bits_per_base, "standard_error": scores.standard_error}
+    return {"windows": n, "bits_per": corpus.unit, **costs}
 
 
 def _next_token(denoiser: Denoiser) -> Denoiser:
@@ -159,5 +158,6 @@ def said(found: dict[str, Any]) -> list[str]:
         "source": "the source, exact", "bound_before": "the new model at its beginning, bound",
         "bound_after": "the new model, bound", "from_the_left_after": "the new network from left to right, exact",
     }  # fmt: skip
-    lines = [f"{costs[key]['bits_per_base']:.4f} ± {costs[key]['standard_error']:.4f}" for key in names]
-    return [f"held out     {line} bits per base: {name}" for line, name in zip(lines, names.values(), strict=True)]
+    lines = [f"{costs[key]['bits']:.4f} ± {costs[key]['standard_error']:.4f}" for key in names]
+    unit = costs["bits_per"]
+    return [f"held out     {line} bits per {unit}: {name}" for line, name in zip(lines, names.values(), strict=True)]

@@ -10,8 +10,8 @@ from dnadiff.verbs.parser import Verb
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's arguments to a parser."""
     parser.add_argument(
-        "words", nargs="*", metavar="GENOME | key=value",
-        help="a FASTA file or store (default: that of the run --from); settings to change",
+        "words", nargs="*", metavar="DATA | key=value",
+        help="a FASTA file or store, or a text (default: what the run --from has); settings to change",
     )  # fmt: skip
     parser.add_argument("--from", dest="source", metavar="AR", help="run or model folder of an autoregressive model")
     parser.add_argument(
@@ -32,13 +32,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, argv: list[str]) -> None:
     """Runs the verb on its parsed arguments and the words of the command line."""
-    genomes = [word for word in args.words if "=" not in word]
+    data = [word for word in args.words if "=" not in word]
     overrides = [word for word in args.words if "=" in word]
-    if len(genomes) > 1:
-        raise InputError(f"{genomes[1]}: a second genome after {genomes[0]}; give one, and settings as key=value")
-    data = genomes[0] if genomes else None
+    if len(data) > 1:
+        raise InputError(f"{data[1]}: more data after {data[0]}; give one place, and settings as key=value")
+    place = data[0] if data else None
     if args.resume is not None:
-        _resume(args, data, overrides, argv)
+        _resume(args, place, overrides, argv)
         return
     for flag, value in (("--from AR", args.source), ("--to bd3lm", args.to), ("--steps N", args.steps)):
         if value is None:
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
     from dnadiff.recipes.adapt import adapt
 
     adapt(
-        args.source, args.to, args.steps, data, args.out, block_size=args.block_size, overrides=overrides,
+        args.source, args.to, args.steps, place, args.out, block_size=args.block_size, overrides=overrides,
         seed=args.seed, dry_run=args.dry_run, quiet=args.quiet, argv=argv,
     )  # fmt: skip
 
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
 def _resume(args: argparse.Namespace, data: str | None, overrides: list[str], argv: list[str]) -> None:
     given = {
         "--from": args.source, "--to": args.to, "--steps": args.steps, "--block-size": args.block_size,
-        "-o": args.out, "--seed": args.seed, "GENOME": data, "--dry-run": args.dry_run or None,
+        "-o": args.out, "--seed": args.seed, "DATA": data, "--dry-run": args.dry_run or None,
     }  # fmt: skip
     for flag, value in given.items():
         if value is not None:
