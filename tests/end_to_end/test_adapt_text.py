@@ -38,7 +38,7 @@ def test_the_source_is_scored_and_sampled_as_a_model_of_text(source, texts, tmp_
     of = logits(arrays(), ids)
     p = np.exp(of - of.max(1, keepdims=True))
     nats = -np.log(p[np.arange(len(ids) - 1), ids[1:]] / p[:-1].sum(1))
-    assert row["nats_per_base"] == pytest.approx(nats.mean(), abs=1e-4)
+    assert row["nats_per_token"] == pytest.approx(nats.mean(), abs=1e-4)
     assert (
         main(["sample", str(source), "-n", "2", "--length", "9", "--seed", "1", "-q", "-o", str(tmp_path / "s.jsonl")])
         == 0
