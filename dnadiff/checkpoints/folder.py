@@ -36,10 +36,11 @@ from dnadiff.diffusion.discrete_objective import DiscreteNELBO
 from dnadiff.diffusion.masked_lm import MaskedLM
 from dnadiff.diffusion.next_token_objective import NextTokenNLL
 from dnadiff.diffusion.objective import MaskedNELBO, Objective
-from dnadiff.diffusion.parameterization import D3PM, NextToken, Sedd, Subs
+from dnadiff.diffusion.parameterization import D3PM, NextToken, Revise, Sedd, Subs
 from dnadiff.diffusion.process import AbsorbingProcess, Process, UniformProcess
 from dnadiff.diffusion.schedule import SCHEDULES
 from dnadiff.diffusion.score_objective import ScoreEntropy
+from dnadiff.diffusion.sundae import Sundae
 from dnadiff.diffusion.uniform_objective import UniformNELBO
 from dnadiff.errors import InputError, ResourceError, did_you_mean
 from dnadiff.models.caduceus import Caduceus
@@ -50,7 +51,7 @@ from dnadiff.models.rc import ReverseComplement
 FORMAT = 1
 _AGAIN = "copy or download it again"
 BACKBONES: dict[str, Callable[..., nn.Module]] = {"dit": DiT, "caduceus": Caduceus, "llama": Llama, "gpt2": GPT2}
-PARAMETERIZATIONS = {"subs": Subs, "d3pm": D3PM, "sedd": Sedd, "next_token": NextToken}
+PARAMETERIZATIONS = {"subs": Subs, "d3pm": D3PM, "sedd": Sedd, "next_token": NextToken, "revise": Revise}
 PROCESSES = {"absorbing": AbsorbingProcess, "uniform": UniformProcess}
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "masked_nelbo": MaskedNELBO,
@@ -63,6 +64,7 @@ OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "masked_lm": MaskedLM,
     "growing_blocks": GrowingBlocks,
     "opening_attention": OpeningAttention,
+    "sundae": Sundae,
 }
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 

@@ -21,7 +21,7 @@ from dnadiff.recipes.network import SIZES
 from dnadiff.schema import Config, DataConfig, ModelConfig
 from dnadiff.training import ranks
 
-TARGETS = ("bd3lm", "mdlm")
+TARGETS = ("bd3lm", "mdlm", "sundae")
 BLOCK_SIZE = 16
 GROWING, OPENING, WARMUP = 0.2, 0.1, 0.03  # shares of the steps
 _OURS = ("seed", "init_from", "train.steps", "algo.name", "block_size")  # what flags say
@@ -46,7 +46,7 @@ def adapt(
 
     Args:
         source: Run or model folder of an autoregressive model.
-        to: ``bd3lm`` or ``mdlm``.
+        to: ``bd3lm``, ``mdlm`` or ``sundae``.
         steps: Optimiser steps.
         data: A FASTA file or a store, or for a model of text a text; None is what the source's run was trained on.
         out: Run folder, which must not exist or be empty; None makes the first free ``runs/NAME-N``.
@@ -102,8 +102,8 @@ def adapted(source: str, to: str, steps: int, block_size: int | None, overrides:
     from dnadiff.data.tokenizers import NucleotideTokenizer
 
     if to not in TARGETS:
-        raise InputError(f"--to {to}: {' and '.join(TARGETS)} would work")
-    if to == "mdlm" and block_size is not None:
+        raise InputError(f"--to {to}: {', '.join(TARGETS)} would work")
+    if to != "bd3lm" and block_size is not None:
         raise InputError(f"--block-size {block_size}: belongs to --to bd3lm; leave it out")
     spec = read_spec(source)
     if spec["parameterization"].get("name") != "next_token":
@@ -163,10 +163,12 @@ def _of_text(source: str, spec: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _of_method(to: str, steps: int, block_size: int) -> dict[str, str]:
-    shared = {"algo": to, "data.bos": "true", "train.steps": str(steps), "train.minutes": "null", "algo.shift": "true"}
+    shared = {"algo": to, "data.bos": "true", "train.steps": str(steps), "train.minutes": "null"}
+    if to == "sundae":
+        return shared
     if to == "mdlm":
-        return shared | {"algo.opening": str(round(OPENING * steps))}
-    return shared | {"block_size": str(block_size), "algo.grow": str(round(GROWING * steps))}
+        return shared | {"algo.shift": "true", "algo.opening": str(round(OPENING * steps))}
+    return shared | {"algo.shift": "true", "block_size": str(block_size), "algo.grow": str(round(GROWING * steps))}
 
 
 def _of_optimiser(steps: int) -> dict[str, str]:

@@ -74,6 +74,8 @@ def training_in_words(config: Config) -> str:
         return "ar, exact likelihood"
     conditioning = "conditioned on time" if config.time_conditioning else "no time conditioning"
     ablated = [f"no {key.replace('_', ' ')}" for key in ("carry_over", "zero_mask") if not getattr(algo, key)]
+    if algo.name == "sundae":
+        return ", ".join([algo.name, "two repairs", *(["beginnings given"] if algo.prefix else [])])
     what = (
         "15 % of the bases" if algo.name == "mlm" else f"{algo.T} steps" if algo.T else f"{config.estimator} estimator"
     )
@@ -141,6 +143,12 @@ def _udlm(config: Config, tokenizer: Tokenizer) -> Method:
     return Method({"name": "d3pm", "subs_masking": True}, process, {"name": "uniform_nelbo"}, scoring)
 
 
+def _sundae(config: Config, tokenizer: Tokenizer) -> Method:
+    process = {"name": "uniform", "tokens": allowed_tokens(config, tokenizer)}
+    scoring = {"name": "uniform_nelbo", "reconstruction": True}
+    return Method({"name": "revise"}, process, {"name": "sundae", "prefix": config.algo.prefix}, scoring)
+
+
 def _ar(config: Config, tokenizer: Tokenizer) -> Method:
     return Method({"name": "next_token"}, {"name": "absorbing"}, {"name": "next_token_nll"})
 
@@ -158,6 +166,7 @@ _METHODS: dict[str, Callable[[Config, Tokenizer], Method]] = {
     "d3pm": _d3pm,
     "sedd": _sedd,
     "udlm": _udlm,
+    "sundae": _sundae,
     "ar": _ar,
     "mlm": _mlm,
 }

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields
 
 from dnadiff.schema.checks import choice, number, require
 
-ALGOS = ("mdlm", "bd3lm", "d3pm", "sedd", "udlm", "ar", "mlm")
+ALGOS = ("mdlm", "bd3lm", "d3pm", "sedd", "udlm", "ar", "mlm", "sundae")
 ESTIMATORS = ("auto", "count", "time")
 
 _OWNERS = {  # key -> the methods that have a use for it
@@ -21,6 +21,7 @@ _OWNERS = {  # key -> the methods that have a use for it
     "opening": ("mdlm",),
     "opening_by": ("mdlm",),
     "ar_weight": ("mdlm", "bd3lm"),
+    "prefix": ("sundae",),
 }
 OPENINGS = ("random", "reach")
 
@@ -34,7 +35,8 @@ class AlgoConfig:
             over blocks (Arriola et al. 2025). ``d3pm``: in ``T`` steps without what SUBS substitutes (Austin et al.
             2021). ``sedd``: score entropy (Lou et al. 2023). ``udlm``: uniform noise instead
             of masks (Schiff et al. 2024). ``ar``: the same transformer, from left to right. ``mlm``: 15 % of the bases
-            hidden or falsified (Devlin et al. 2019).
+            hidden or falsified (Devlin et al. 2019). ``sundae``: bases falsified and repaired twice (Savinov et al.
+            2022), which AR2Diff makes of autoregressive models (Han et al. 2024).
         T: Time steps of the bound; 0 is continuous time (mdlm, d3pm).
         carry_over: Copy bases that are not masked; false is an ablation (mdlm).
         zero_mask: Give the mask no probability; false is an ablation (mdlm).
@@ -53,6 +55,7 @@ class AlgoConfig:
         opening_by: ``random``: a growing random share of what lies right. ``reach``: a growing stretch of it (mdlm).
         ar_weight: Weight of the loss of predicting every base from those to its left, which keeps that ability; 0 is
             none (mdlm, bd3lm).
+        prefix: Cut every window at a random place and learn what lies right of it given what lies left (sundae).
     """
 
     name: str = "mdlm"
@@ -69,6 +72,7 @@ class AlgoConfig:
     opening: int = 0
     opening_by: str = "random"
     ar_weight: float = 0.0
+    prefix: bool = False
 
     def __post_init__(self) -> None:
         choice("algo.name", self.name, ALGOS)
@@ -179,6 +183,7 @@ def _no_count(algo: AlgoConfig) -> str | None:
     reasons = {
         "sedd": "sedd learns ratios at a time and needs to draw one",
         "udlm": "udlm replaces bases and masks none, so there is nothing to count",
+        "sundae": "sundae falsifies bases and masks none, so there is nothing to count",
         "ar": "the likelihood of ar is exact and estimates nothing",
     }
     if algo.name in reasons:

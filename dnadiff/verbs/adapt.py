@@ -15,7 +15,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--from", dest="source", metavar="AR", help="run or model folder of an autoregressive model")
     parser.add_argument(
-        "--to", type=one_of("bd3lm", "mdlm"), metavar="bd3lm|mdlm", help="blocks, or everything at once"
+        "--to",
+        type=one_of("bd3lm", "mdlm", "sundae"),
+        metavar="bd3lm|mdlm|sundae",
+        help="blocks, everything at once, or AR2Diff as it was published",
     )
     parser.add_argument("--steps", type=whole(1), metavar="N", help="optimiser steps")
     parser.add_argument("--block-size", type=whole(1), metavar="K", help="last size of the blocks (default: 16)")

@@ -151,3 +151,18 @@ def test_a_model_folder_needs_a_genome_and_knows_no_split(source, tmp_path):
         from dnadiff.recipes.train import train
 
         train(config, None, str(tmp_path / "x"), quiet=True)
+
+
+def test_the_published_ar2diff(source, tmp_path, capsys):
+    """Falsified and repaired: scored by the bound of uniform noise, sampled in ten steps from eight candidates."""
+    out = tmp_path / "run"
+    assert adapt(source, out, to="sundae", steps=3) == 0
+    assert "sundae, two repairs" in capsys.readouterr().err
+    assert read_spec(out)["parameterization"]["name"] == "revise"
+    sampled = ["sample", str(out), "-n", "2", "--temperature", "0.2", "--seed", "1", "-q"]
+    assert main(sampled) == 0
+    first = capsys.readouterr().out
+    assert main([*sampled, "--sampler", "revising", "--steps", "10", "--candidates", "8"]) == 0
+    assert capsys.readouterr().out == first
+    assert main([*sampled, "--candidates", "1"]) == 0
+    assert capsys.readouterr().out != first
