@@ -1,7 +1,8 @@
 """Command lines of MDLM and BD3-LM in dnadiff's words: their configuration keys, and what became of each.
 
 Training commands translate, with the defaults of those repositories spelled out where dnadiff's differ (it starts from
-presets for minutes on a CPU), so that the result trains what the original would have trained, on a genome. A key either
+presets for minutes on a CPU), so that the result trains what the original would have trained, on the same text or on a
+genome. A key either
 has a counterpart, or says nothing that is needed here (``LEFT_OUT``), or is refused by its name with the reason.
 Scoring and sampling are verbs of their own; they are refused with the command to use instead.
 """
@@ -13,7 +14,16 @@ from dataclasses import dataclass, field
 from dnadiff.config import compose, groups, leaves
 from dnadiff.errors import InputError, did_you_mean
 
-TEXT = "text data: dnadiff reads genomes; data.path=genome.fa would work"
+TEXTS = {
+    "openwebtext-split": {"data": "openwebtext", "tokenizer": "gpt2"},
+    "lm1b": {"data": "lm1b", "tokenizer": "bert", "text.wrap": "false"},
+    "lm1b-wrap": {"data": "lm1b", "tokenizer": "bert"},
+    "wikitext103": {"data": "wikitext103", "tokenizer": "gpt2"},
+    "text8": {"data": "text8", "tokenizer": "text8"},
+}
+"""The texts of those repositories, as dnadiff reads them."""
+
+TEXT = f"no data that is read here; data={', '.join(TEXTS)} or data.path=genome.fa would work"
 
 SAME = {
     "seed": "seed",
@@ -28,6 +38,8 @@ SAME = {
     "block_size": "block_size",
     "time_conditioning": "time_conditioning",
     "algo.time_conditioning": "time_conditioning",
+    "data.wrap": "text.wrap",
+    "data.insert_train_special": "text.window_ends",
     "training.importance_sampling": "algo.importance_sampling",
     "training.from_pretrained": "init_from",
     "training.ema": "optim.ema",
@@ -84,6 +96,9 @@ LEFT_OUT: dict[str, tuple[tuple[str, ...], str]] = {
     "training.change_of_variables": (("false",), ""),
     "training.resample": ((), "the number of masked bases is drawn itself, so it always lies in its range"),
     "training.eval_nll": ((), ""),
+    "data.cache_dir": ((), "texts are kept in $DNADIFF_CACHE"),
+    "data.insert_train_eos": (("true",), ""),
+    "data.insert_valid_special": ((), "windows that are scored are cut like those that are trained on"),
     "algo.T": ((), "the count estimator has no steps"),
     "algo.sampler": ((), ""),
     "algo.ignore_bos": (("true",), ""),
@@ -94,7 +109,10 @@ LEFT_OUT: dict[str, tuple[tuple[str, ...], str]] = {
     "model.type": (("ddit",), ""),
     "noise.type": ((), ""),
     "eval.generate_samples": ((), "dna-diff sample draws sequences when training is done"),
-    "eval.compute_generative_perplexity": ((), "GPT-2 scores text; dna-diff compare measures synthetic DNA"),
+    "eval.compute_generative_perplexity": (
+        (),
+        "GPT-2 scores text; dna-diff compare --task text --judge RUN does with a model of its own",
+    ),
     "sampling.steps": ((), "dna-diff sample takes --steps"),
     "sampling.predictor": ((), "dna-diff sample takes --sampler"),
     "sampling.num_sample_batches": ((), ""),
@@ -197,7 +215,11 @@ def _one(key: str, value: str, found: _Translation) -> None:
     word, low = f"{key}={value}", value.lower()
     if word in REFUSED:
         raise InputError(f"{word}: {REFUSED[word]}")
-    if key == "data" and value in groups()["data"]:
+    if key == "data" and value in TEXTS:
+        found.ours.update({"task": "text", "text.window_ends": "true", **TEXTS[value], **found.ours})
+        if (wanted := TEXTS[value]["tokenizer"]) != "text8":
+            found.notes.append(f"tokenizer={wanted}: reads a local folder, tokenizer.path=FOLDER")
+    elif key == "data" and value in groups()["data"]:
         found.ours[key] = value
     elif key in LEFT_OUT and (low in LEFT_OUT[key][0] or not LEFT_OUT[key][0]):
         found.notes.append(f"{word}: {LEFT_OUT[key][1]}" if LEFT_OUT[key][1] else "")

@@ -70,7 +70,7 @@ def read_causal_lm(folder: Path, values: Mapping[str, Any], tokenizer: str | Non
     denoiser = build_denoiser(spec)
     denoiser.backbone.load_state_dict(named)
     inputs = {str(path): sha256(path) for path in (config, file)}
-    told = f"token ids, 0 to {size - 1}, are read and written; the mask is {words.mask_id}"
+    told = f"it reads and writes token ids, 0 to {size - 1}, the mask is {words.mask_id}; --tokenizer DIR names them"
     facts = {"converted from": f"{values['model_type']} folder"}
     return Converted(denoiser.eval(), words, spec, facts, inputs, "" if known else told)
 

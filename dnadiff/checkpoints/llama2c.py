@@ -23,7 +23,7 @@ from dnadiff.checkpoints.foreign import Converted
 from dnadiff.checkpoints.manifest import sha256
 from dnadiff.checkpoints.mask_row import with_mask_row
 from dnadiff.data.llama_tokenizer import read_llama2c_tokenizer
-from dnadiff.data.tokenizer import TextTokenizer, Tokenizer
+from dnadiff.data.tokenizer import TextTokenizer, Tokenizer, in_spec
 from dnadiff.data.tokenizers import IdsTokenizer
 from dnadiff.errors import InputError
 
@@ -84,18 +84,14 @@ def autoregressive_spec(
         wrap: Whether it was trained on a stream of texts; else every text began with the beginning token.
     """
     allowed = [i for i in range(tokenizer.vocab_size) if i != tokenizer.mask_id]
-    written: dict[str, Any] = {"tokenizer": tokenizer.to_json()}
-    if isinstance(tokenizer, TextTokenizer):  # too large to be written out: known by its print
-        written = {
-            "tokenizer": {"name": tokenizer.name, "fingerprint": tokenizer.fingerprint()},
-            "text": {"wrap": wrap, "window_ends": False},
-        }
+    cut = {"text": {"wrap": wrap, "window_ends": False}} if isinstance(tokenizer, TextTokenizer) else {}
     return {
         "algo": "ar",
         "length": length,
         "bos": True,
         "time_conditioning": False,
-        **written,
+        "tokenizer": in_spec(tokenizer),
+        **cut,
         "backbone": backbone,
         "parameterization": {"name": "next_token", "mask_id": tokenizer.mask_id, "allowed": allowed},
         "process": {"name": "absorbing", "schedule": {"name": "loglinear", "eps": 1e-3}},

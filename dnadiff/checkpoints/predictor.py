@@ -6,6 +6,7 @@ The files are those of ``folder``; the spec has four sections more, and no denoi
     readout     ``class``, ``multilabel``, ``regression`` or ``tokens``, with what its constructor takes
     pattern     the attention that the backbone was trained with, on clean tokens
     labels      names of the classes, labels or numbers; the keys they were read from; whether both strands are averaged
+                and longer sequences cropped; whether it was trained on masked sequences
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -57,7 +58,7 @@ READOUTS: dict[str, Callable[..., nn.Module]] = {
 }  # fmt: skip
 HEADS = {"sequence": SequenceHead, "token": TokenHead}
 PATTERNS = {"full": Full, "block_causal": BlockCausal}
-_LABELS = {"names": list, "keys": list, "both_strands": bool, "crop": bool}
+_LABELS = {"names": list, "keys": list, "both_strands": bool, "crop": bool, "masked": bool}
 
 
 def build_predictor(spec: Spec) -> Predictor:
@@ -114,6 +115,7 @@ class FineTuned:
         names: Of the classes, labels or numbers, in the order of the columns.
         both_strands: Whether the outputs of a sequence and its reverse complement are averaged, as in its validation.
         crop: Whether the middle is read of sequences that are too long, which else are refused.
+        masked: Whether it was trained on masked sequences, so that it can guide generation.
     """
 
     predictor: Predictor
@@ -122,6 +124,7 @@ class FineTuned:
     names: tuple[str, ...]
     both_strands: bool = False
     crop: bool = False
+    masked: bool = False
 
     def predict(
         self, sequences: Sequence[str | np.ndarray], *, batch_size: int = 64, both_strands: bool | None = None
@@ -131,7 +134,7 @@ class FineTuned:
         Of a model that labels bases, the probabilities of their classes: an array (length, T) a sequence, NaN at N.
 
         Args:
-            sequences: Nucleotide letters, or codes A 0, C 1, G 2, T 3, N 4; any lengths.
+            sequences: Nucleotide letters, or codes A 0, C 1, G 2, T 3, N 4, hidden 5; any lengths.
             batch_size: Sequences at once.
             both_strands: Average over both strands before the readout; None does as in the model's validation.
 
@@ -233,7 +236,13 @@ def load_predictor(path: str | Path) -> FineTuned:
     predictor.load_state_dict(load_file(folder / WEIGHTS))
     labels, kind = spec["labels"], spec["readout"]["name"]
     return FineTuned(
-        predictor.eval(), frame_of(spec), kind, tuple(labels["names"]), labels["both_strands"], labels["crop"]
+        predictor.eval(),
+        frame_of(spec),
+        kind,
+        tuple(labels["names"]),
+        both_strands=labels["both_strands"],
+        crop=labels["crop"],
+        masked=labels["masked"],
     )
 
 
@@ -241,7 +250,8 @@ def _read_spec(folder: Path) -> dict[str, Any]:
     spec, place = any_spec(folder), folder / CONFIG
     if "head" not in spec:
         raise InputError(f"{folder}: is a denoiser, not a fine-tuned model; what finetune makes of it would work")
-    labels, head = section_of(spec, "labels"), section_of(spec, "head")
+    labels = {"masked": False, **section_of(spec, "labels")}  # folders of older versions do not say
+    spec, head = {**spec, "labels": labels}, section_of(spec, "head")
     for key, kind in _LABELS.items():
         if type(labels.get(key)) is not kind:
             raise InputError(f"{place}: found labels.{key}={labels.get(key)!r:.60}; the file as it was written works")

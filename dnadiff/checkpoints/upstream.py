@@ -30,7 +30,8 @@ from dnadiff.checkpoints.vocabulary import (
     read_foreign,
     unnamed_vocabulary,
 )
-from dnadiff.data.tokenizers import IdsTokenizer, Tokenizer
+from dnadiff.data.tokenizer import Tokenizer, in_spec
+from dnadiff.data.tokenizers import IdsTokenizer
 from dnadiff.errors import InputError
 
 WEIGHTS = ("ema", "raw")
@@ -109,7 +110,7 @@ def _converted(
         raise InputError(f"{path}: lacks {_EMBEDDING}; weights of the transformer of MDLM or BD3-LM work")
     tokenizer = _tokenizer(path, known, asked, size)
     cond_dim = len(tensors[_SIGMA]) if _SIGMA in tensors else None
-    spec = spec_of(settings, size, tokenizer.mask_id, cond_dim) | {"tokenizer": tokenizer.to_json()}
+    spec = spec_of(settings, size, tokenizer.mask_id, cond_dim) | {"tokenizer": in_spec(tokenizer)}
     check_weights({name: (tuple(value.shape), "F32") for name, value in tensors.items()}, spec, path)
     denoiser = build_denoiser(spec)
     denoiser.backbone.load_state_dict(tensors)

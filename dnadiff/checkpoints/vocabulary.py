@@ -13,6 +13,7 @@ from typing import Any
 
 from dnadiff.checkpoints.pickles import Stub, mapping, state
 from dnadiff.data.plain_json import read_json
+from dnadiff.data.subwords import read_subwords
 from dnadiff.data.tokenizers import TOKENIZERS, IdsTokenizer, NucleotideTokenizer, Tokenizer, tokenizer_from_json
 from dnadiff.errors import InputError
 
@@ -101,23 +102,21 @@ def folder_tokenizer(path: str) -> Tokenizer:
     """The tokenizer of a folder, or of its name.
 
     Args:
-        path: A folder with ``tokenizer.json``, or ``nucleotide``.
+        path: A folder with ``tokenizer.json``, or with the files of GPT-2 or BERT; or a name such as ``nucleotide``.
 
     Raises:
-        InputError: There is none, or it is none that dnadiff has.
+        InputError: There is none, or it cannot be read.
     """
-    works = "a folder with a tokenizer.json of nucleotides, or nucleotide, would work"
     if path in TOKENIZERS and path != IdsTokenizer.name:
         return tokenizer_from_json({"name": path})
     file = Path(path) / "tokenizer.json"
-    if not file.is_file():
-        raise InputError(f"--tokenizer {path}: has no tokenizer.json; {works}")
-    value = read_foreign(file)
-    if "name" in value:
-        return tokenizer_from_json(value)
-    if not Vocabulary(_json_tokens(value), {}).is_nucleotide():
-        raise InputError(f"--tokenizer {path}: its vocabulary is not the nucleotide one; {works}; without it, ids do")
-    return NucleotideTokenizer()
+    if file.is_file():
+        value = read_foreign(file)
+        if "name" in value:
+            return tokenizer_from_json(value)
+        if Vocabulary(_json_tokens(value), {}).is_nucleotide():
+            return NucleotideTokenizer()
+    return read_subwords(path, "--tokenizer ")
 
 
 def read_foreign(path: Path) -> dict[str, Any]:

@@ -10,6 +10,9 @@ translated at once.
 import numpy as np
 
 A, C, G, T, N = range(5)
+HIDDEN = 5
+"""Code of a base that is there but not shown; no letter means it and no store has it."""
+
 LETTERS = "ACGTN"
 CODE_BITS = 0x07
 SOFT_MASKED = 0x80
@@ -47,8 +50,8 @@ IS_BLANK = _is(b" \t\v\f")
 BLANKS = b" \t\v\f"
 GAPS = b"-.*"
 
-COMPLEMENT = np.array([T, G, C, A, N], dtype=np.uint8)
-"""Code of the base that pairs with each code, (5,)."""
+COMPLEMENT = np.array([T, G, C, A, N, HIDDEN], dtype=np.uint8)
+"""Code of the base that pairs with each code, (6,)."""
 
 _ASCII = np.frombuffer(LETTERS.encode(), dtype=np.uint8)
 

@@ -2,7 +2,7 @@ r"""Labelled sequences as batches of token ids of one length.
 
 A sequence stands at the left, after [BOS] where the model has one; what lies behind it is padding. A longer one than
 fits keeps its middle, if cropping was allowed. As in the windows of a genome, sample number j decides everything: which
-example (each epoch visits every one once, in another order) and on which strand.
+example (each epoch visits every one once, in another order), on which strand, and what of it is hidden.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnadiff.data import alphabet
+from dnadiff.data.hidden import hidden
 from dnadiff.data.parts import Part
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.errors import InputError
@@ -40,7 +41,7 @@ class Frame:
         """A batch of sequences.
 
         Args:
-            sequences: Codes, A 0, C 1, G 2, T 3, N 4; of longer ones the middle is taken.
+            sequences: Codes, A 0, C 1, G 2, T 3, N 4, hidden 5; of longer ones the middle is taken.
 
         Returns:
             ``tokens`` (B, length) int64; ``valid`` (B, length) bool, True at bases that count; ``given`` (B, length)
@@ -111,10 +112,14 @@ class ExampleDataset:
         frame: How they become rows.
         seed: Chooses order and strands.
         reverse_complement: Chance that a sample is read on the other strand, in [0, 1].
+        masked: Whether bases are hidden, any number of them.
     """
 
-    def __init__(self, part: Part, frame: Frame, *, seed: int, reverse_complement: float = 0.0) -> None:
+    def __init__(
+        self, part: Part, frame: Frame, *, seed: int, reverse_complement: float = 0.0, masked: bool = False
+    ) -> None:
         self.part, self.frame, self.seed, self.reverse_complement = part, frame, seed, reverse_complement
+        self.masked = masked
         self.length = frame.length
 
     def __len__(self) -> int:
@@ -133,6 +138,8 @@ class ExampleDataset:
         minus = keyed_uniform(item_ids, "strand", self.seed) < self.reverse_complement
         codes = [self.part.codes[example] for example in examples.tolist()]
         strands = [alphabet.reverse_complement(x) if other else x for x, other in zip(codes, minus, strict=True)]
+        if self.masked:
+            strands = hidden(strands, item_ids, self.seed)
         targets = self.part.targets[examples]
         if self.part.per_base:
             turned = [labels[::-1] if other else labels for labels, other in zip(targets, minus, strict=True)]

@@ -106,20 +106,24 @@ class SubwordTokenizer(TextTokenizer):
         return cls(json.dumps(value["definition"]), **ids)
 
 
-def read_subwords(folder: str | Path) -> SubwordTokenizer:
+def read_subwords(folder: str | Path, asked: str = "tokenizer.path=") -> SubwordTokenizer:
     """The tokenizer of a local folder.
+
+    Args:
+        folder: The folder.
+        asked: What named it, for messages.
 
     Raises:
         InputError: There is none, it is damaged, or nothing says which tokens begin and end a text.
     """
     path = Path(folder)
     if (path / "tokenizer.json").is_file():
-        return _from_library(path)
+        return _from_library(path, asked)
     if (path / "vocab.json").is_file() and (path / "merges.txt").is_file():
-        return _gpt2(path)
+        return _gpt2(path, asked)
     if (path / "vocab.txt").is_file():
-        return _bert(path)
-    raise InputError(f"tokenizer.path={folder}: has no vocabulary that is read here; {_WORKS}")
+        return _bert(path, asked)
+    raise InputError(f"{asked}{folder}: has no vocabulary that is read here; {_WORKS}")
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int) -> SubwordTokenizer:
@@ -145,13 +149,13 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> SubwordTokenizer:
     return SubwordTokenizer(inner.to_str(), mask_id=2, bos_id=0, sep_id=1, pad_id=3)
 
 
-def _parsed(definition: str) -> "tokenizers.Tokenizer":
+def _parsed(definition: str, place: str = "tokenizer") -> "tokenizers.Tokenizer":
     from tokenizers import Tokenizer
 
     try:
         inner = Tokenizer.from_str(definition)
     except Exception as error:  # the library raises nothing narrower
-        raise InputError(f"tokenizer: its definition cannot be read ({error}); a fresh copy would work") from error
+        raise InputError(f"{place}: its definition cannot be read ({error}); a fresh copy would work") from error
     inner.no_truncation()
     inner.no_padding()
     inner.encode_special_tokens = True  # "[MASK]" in a text is six characters, not the mask
@@ -164,26 +168,26 @@ def _spans(found: "tokenizers.Encoding") -> Encoded:
     return Encoded(np.array(found.ids, dtype=np.int64), np.diff(ends, prepend=0))
 
 
-def _from_library(path: Path) -> SubwordTokenizer:
+def _from_library(path: Path, asked: str) -> SubwordTokenizer:
     file = path / "tokenizer.json"
     value = read_json(file, "a fresh copy would work", most=_MOST_BYTES)
     if value.get("name") == SubwordTokenizer.name:
         return SubwordTokenizer.from_json(value)
-    inner = _parsed(json.dumps(value))
-    return _with_roles(inner, _stated_roles(path), path)
+    inner = _parsed(json.dumps(value), f"{asked}{path}")
+    return _with_roles(inner, _stated_roles(path), f"{asked}{path}")
 
 
-def _gpt2(path: Path) -> SubwordTokenizer:
+def _gpt2(path: Path, asked: str) -> SubwordTokenizer:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     inner = Tokenizer(_model(models.BPE, path, "vocab.json", "merges.txt"))
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
     inner.add_special_tokens([word for word in ROLES["eos"] if inner.token_to_id(word) is not None])
-    return _with_roles(inner, {}, path)
+    return _with_roles(inner, {}, f"{asked}{path}")
 
 
-def _bert(path: Path) -> SubwordTokenizer:
+def _bert(path: Path, asked: str) -> SubwordTokenizer:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     inner = Tokenizer(_model(models.WordPiece, path, "vocab.txt", unk_token="[UNK]"))
@@ -192,7 +196,7 @@ def _bert(path: Path) -> SubwordTokenizer:
     inner.decoder = decoders.WordPiece()
     words = ("[UNK]", "[SEP]", "[CLS]", "[PAD]", "[MASK]")
     inner.add_special_tokens([word for word in words if inner.token_to_id(word) is not None])
-    return _with_roles(inner, {}, path)
+    return _with_roles(inner, {}, f"{asked}{path}")
 
 
 def _model(kind: Any, path: Path, *names: str, **options: str) -> Any:  # noqa: ANN401 (classes of the library)
@@ -220,7 +224,7 @@ def _content(token: object) -> str:
     return inner if isinstance(inner, str) else ""
 
 
-def _with_roles(inner: "tokenizers.Tokenizer", stated: Mapping[str, str], path: Path) -> SubwordTokenizer:
+def _with_roles(inner: "tokenizers.Tokenizer", stated: Mapping[str, str], place: str) -> SubwordTokenizer:
     ids = {}
     for role, words in ROLES.items():
         known = [inner.token_to_id(word) for word in ((stated[role],) if role in stated else words)]
@@ -229,8 +233,7 @@ def _with_roles(inner: "tokenizers.Tokenizer", stated: Mapping[str, str], path: 
         if ids[role] is None:
             what = "begins" if role == "bos" else "ends"
             raise InputError(
-                f"tokenizer.path={path}: nothing says which token {what} a text; {role}_token in its "
-                "tokenizer_config.json would work"
+                f"{place}: nothing says which token {what} a text; {role}_token in its tokenizer_config.json would work"
             )
     mask = inner.get_vocab_size(with_added_tokens=True) if ids["mask"] is None else ids["mask"]
     return SubwordTokenizer(inner.to_str(), mask_id=mask, bos_id=ids["bos"], sep_id=ids["eos"], pad_id=ids["pad"])

@@ -124,6 +124,13 @@ class TextTokenizer(Tokenizer):
         return [i for i in range(self.vocab_size) if i not in (self.mask_id, self.pad_id)]
 
 
+def in_spec(tokenizer: Tokenizer) -> dict[str, Any]:
+    """What a spec says of a tokenizer: what ``to_json`` does, or of text, whose vocabularies are long, its print."""
+    if isinstance(tokenizer, TextTokenizer):
+        return {"name": tokenizer.name, "fingerprint": tokenizer.fingerprint()}
+    return tokenizer.to_json()
+
+
 def check_ids(ids: np.ndarray | Sequence[int], vocab_size: int) -> np.ndarray:
     """The ids as an array, (n,) int64.
 

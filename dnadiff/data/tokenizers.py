@@ -26,7 +26,7 @@ class NucleotideTokenizer(Tokenizer):
     Attributes:
         base_ids: Ids of A, C, G and T.
         n_id: Id of N.
-        from_codes: Id of each code of the genome store, (5,) int64.
+        from_codes: Id of each code of the genome store, and of a hidden base, which is the mask, (6,) int64.
     """
 
     name = "nucleotide"
@@ -35,7 +35,7 @@ class NucleotideTokenizer(Tokenizer):
     sep_id, bos_id, mask_id, pad_id = 1, 2, 3, 4
     base_ids = (7, 8, 9, 10)
     n_id = 11
-    from_codes = np.array([*base_ids, n_id])
+    from_codes = np.array([*base_ids, n_id, mask_id])
 
     def encode(self, text: str) -> np.ndarray:
         """Ids of nucleotide letters of either case, (length,) int64; U is T and IUPAC codes are N.

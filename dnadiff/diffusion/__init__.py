@@ -6,6 +6,7 @@ schedule says how tokens are corrupted; an objective is a bound on -log p(x_0); 
 
 from dnadiff.diffusion.block_objective import BlockNELBO, Clip, MixedBlockNELBO
 from dnadiff.diffusion.block_sampler import BlockSampler
+from dnadiff.diffusion.classifier_guidance import Classifier, classifier_guided
 from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.discrete_objective import DiscreteNELBO
 from dnadiff.diffusion.guidance import classifier_free, of_class
@@ -33,6 +34,7 @@ from dnadiff.diffusion.schedule import (
     Square,
     SquareRoot,
 )
+from dnadiff.diffusion.score_guidance import Score, ScoreGuided
 from dnadiff.diffusion.score_objective import ScoreEntropy
 from dnadiff.diffusion.sliding import Sliding
 from dnadiff.diffusion.stepwise import Analytic, Posterior
@@ -50,6 +52,7 @@ __all__ = [
     "Batch",
     "BlockNELBO",
     "BlockSampler",
+    "Classifier",
     "Clip",
     "Cosine",
     "CosineSquared",
@@ -84,7 +87,9 @@ __all__ = [
     "Revising",
     "Rule",
     "Sampler",
+    "Score",
     "ScoreEntropy",
+    "ScoreGuided",
     "Sedd",
     "Sliding",
     "Square",
@@ -96,6 +101,7 @@ __all__ = [
     "UniformNELBO",
     "UniformProcess",
     "classifier_free",
+    "classifier_guided",
     "of_class",
     "restricted",
 ]

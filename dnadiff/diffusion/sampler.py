@@ -15,8 +15,8 @@ A row is forwarded when one of its positions is revealed and at no other time, s
 computed again, with time conditioning or without. (MDLM's ddpm_cache keeps the last answer while no row of the batch
 changes, and only without time conditioning.)
 
-Other files hold the samplers that do something else: take revealed tokens back (remasking.py), go from left to right
-(next_token_sampler.py), slide a window (sliding.py).
+Other files hold the samplers that do something else: take revealed tokens back (remasking.py), choose among completions
+by a score (score_guidance.py), go from left to right (next_token_sampler.py), slide a window (sliding.py).
 
 Tokens come from the inverse of the cumulative distribution in float64: float32 Gumbel noise cuts the tail off.
 
@@ -151,6 +151,10 @@ class Sampler(abc.ABC):
 
     def draw(self, log_p: Tensor, u: Tensor, allowed: Tensor | None) -> Tensor:
         """Tokens (B, M) int64 from log-probabilities (B, M, V), uniforms (B, M) and allowed tokens (B, M, V)."""
+        return inverse_cdf(self.distribution(log_p, allowed), u)
+
+    def distribution(self, log_p: Tensor, allowed: Tensor | None) -> Tensor:
+        """What tokens are drawn from, (B, M, V) float64 up to a constant, of what the denoiser says and what may be."""
         log_p = log_p.double()
         mask = torch.arange(log_p.shape[-1], device=log_p.device) == self.process.mask_id  # ablated models give it some
         log_p = log_p.masked_fill((log_p <= FLOOR / 2) | mask, -torch.inf)
@@ -160,7 +164,7 @@ class Sampler(abc.ABC):
                 raise InputError(
                     "allowed: a position is left without any token the model can produce; allow one of them"
                 )
-        return inverse_cdf(self.truncation(log_p), u)
+        return self.truncation(log_p)
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,21 @@ class Plan:
 
     step: Tensor
     time: Tensor
+
+    def calls(self, masked: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """The network calls in order; call j holds the j-th of every row that has so many.
+
+        Each is its rows, (R,) int64, which of their positions are revealed, (R, L) bool, and the time, (R,) float64.
+
+        Args:
+            masked: Positions to reveal, (B, L) bool.
+        """
+        left = self.step.masked_fill(~masked, DONE)
+        while (rows := (left < DONE).any(-1).nonzero()[:, 0]).numel():
+            now = left[rows].min(-1, keepdim=True)
+            reveal = left[rows] == now.values
+            yield rows, reveal, self.time[rows].gather(1, now.indices)[:, 0]
+            left = left.index_put((rows,), left[rows].masked_fill(reveal, DONE))
 
 
 class Revealing(Sampler):
@@ -192,17 +211,11 @@ class Revealing(Sampler):
         """Rows (B, L) with every mask replaced, as planned."""
         masked = x == self.process.mask_id
         order, token = (draws.uniform(stream, 0, x.shape[1]).to(x.device) for stream in ("reveal", "token"))
-        plan = self.plan(masked, order)
-        left = plan.step.masked_fill(~masked, DONE)
-        while (rows := (left < DONE).any(-1).nonzero()[:, 0]).numel():
-            now = left[rows].min(-1, keepdim=True)
-            reveal = left[rows] == now.values
+        for rows, reveal, time in self.plan(masked, order).calls(masked):
             at, of_rows = positions(reveal), conditions.rows(rows)
-            time = plan.time[rows].gather(1, now.indices)[:, 0]
             log_p = self.denoiser(x[rows], time, labels=of_rows.labels, at=at)
             tokens = self.draw(log_p, token[rows].gather(1, at), of_rows.allowed_at(at))
             x = x.index_put((rows[:, None], at), tokens)
-            left = left.index_put((rows[:, None], at), torch.tensor(DONE, device=left.device))
             conditions.progress(int(reveal.sum()))
         return x
 

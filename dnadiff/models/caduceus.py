@@ -41,6 +41,7 @@ from dnadiff.models.layers import (
     SigmaEmbedding,
     blocks_to_run,
     condition,
+    embedded,
     modulate,
     pick,
     pick_condition,
@@ -224,7 +225,7 @@ class Caduceus(nn.Module):
     ) -> Tensor:
         if pattern != Full():
             raise InputError(f"a network that reads from both ends sees all positions; it cannot honour {pattern}")
-        x = self.embeddings["word_embeddings"](tokens)
+        x = embedded(tokens, self.embeddings["word_embeddings"].weight)
         there = None if valid is None else valid[..., None].to(x.dtype)
         for layer in self.layers[:depth]:
             x = layer(x, c, there, self.scan)

@@ -118,6 +118,14 @@ class LayerNorm(nn.Module):
         return F.layer_norm(x.float(), x.shape[-1:], self.weight.float()).to(x.dtype)
 
 
+def embedded(tokens: Tensor, table: Tensor) -> Tensor:
+    """The rows (B, N, D) of a table (V, D) that tokens name: ids (B, N), or one-hot rows (B, N, V) of floating type.
+
+    One-hot rows give the same numbers and can be differentiated through.
+    """
+    return tokens.to(table.dtype) @ table if tokens.is_floating_point() else F.embedding(tokens, table)
+
+
 class Embedding(nn.Module):
     """Token embeddings, a bare (V, D) parameter as upstream stores it."""
 
@@ -127,8 +135,8 @@ class Embedding(nn.Module):
         nn.init.kaiming_uniform_(self.embedding, a=math.sqrt(5))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(..., D) of integer tokens (...)."""
-        return F.embedding(tokens, self.embedding)
+        """(B, N, D) of tokens (B, N), or of their one-hot rows (B, N, V)."""
+        return embedded(tokens, self.embedding)
 
 
 class SigmaEmbedding(nn.Module):

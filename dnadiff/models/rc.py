@@ -105,7 +105,9 @@ class ReverseComplement(nn.Module):
         """Tokens and noise levels of both strands, (2B, N) and (2B,) or (2B, N)."""
         if pattern != Full():
             raise InputError(f"a model of both strands sees both sides of a position; it cannot honour {pattern}")
-        return torch.cat([tokens, self.complement[tokens.flip(1)]]), torch.cat([sigma, _mirrored(sigma)])
+        other = tokens.flip(1)
+        other = other[..., self.complement] if tokens.is_floating_point() else self.complement[other]
+        return torch.cat([tokens, other]), torch.cat([sigma, _mirrored(sigma)])
 
 
 def _options(pattern: Pattern, valid: Tensor | None, labels: Tensor | None) -> dict[str, Pattern | Tensor | None]:

@@ -27,8 +27,8 @@ def convert(
             on the hub.
         out: Folder to write, which must not exist or be empty.
         weights: ``ema`` (the default) or ``raw``, of a Lightning checkpoint.
-        tokenizer: A folder with a ``tokenizer.json`` of nucleotides, or ``nucleotide``; of a file of llama2.c its
-            ``tokenizer.bin``.
+        tokenizer: A folder with ``tokenizer.json``, or with the files of GPT-2 or BERT; or ``nucleotide``; of a file of
+            llama2.c its ``tokenizer.bin``.
         quiet: Print errors only.
         argv: The command line, for the provenance.
 

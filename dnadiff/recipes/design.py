@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 
-from dnadiff.checkpoints.folder import model_hash
 from dnadiff.checkpoints.provenance import provenance, write_provenance
 from dnadiff.data import atomic
 from dnadiff.data.constraints import Constraints, parse_constraints
@@ -27,11 +26,12 @@ from dnadiff.data.fasta_writer import FastaWriter, check_output
 from dnadiff.data.stream import sha256_of
 from dnadiff.data.template import Template, read_templates
 from dnadiff.errors import InputError, did_you_mean
+from dnadiff.recipes.conditioned import check_length, conditioned, hashes
 from dnadiff.recipes.designer import ROUNDS, Design, Designer
 from dnadiff.recipes.model import DTYPES, Model, open_model
 from dnadiff.recipes.sample import FARTHEST, progress_bar
 from dnadiff.recipes.tables import write_whole
-from dnadiff.recipes.walk import EXACT, MASKED, SAMPLERS, Walk, conditioned, sampler_for, settled
+from dnadiff.recipes.walk import EXACT, MASKED, SAMPLERS, Walk, sampler_for, settled
 
 _SHOWN = 20  # templates with repairs or rejections that are listed on standard error; the file has them all
 
@@ -87,6 +87,7 @@ def design(
     model = conditioned(open_model(run), walk)
     walk = _settled(walk, model)
     templates = read_templates(template, mask, longest=FARTHEST * model.window)
+    check_length(model, max(map(len, templates)))
     seed = secrets.randbits(32) if seed is None else seed
     designer = Designer(model, walk, constraints, seed)
     for each in templates:
@@ -110,7 +111,7 @@ def design(
         files = {
             str(path): sha256_of(path) for path in (template, mask) if path is not None and not atomic.is_stream(path)
         }
-        facts = provenance(argv or [], seed, {str(run): model_hash(run), **files})
+        facts = provenance(argv or [], seed, {**hashes(run, walk), **files})
         status = Counter(_status(drawn) for _, drawn in outcomes)
         more = {"n": n, "constraints": _words(constraints), **asdict(walk), "dtype": dtype, **status}
         write_provenance(Path(out), facts | more | {"screening": "none"})
@@ -127,6 +128,7 @@ def conditional(template: Template, walk: Walk, constraints: Constraints, model:
         "nucleus": walk.nucleus != 1,
         "top-k": walk.top_k is not None,
         "guidance": walk.guidance not in (None, 1),
+        "classifier": walk.classifier is not None,
         "left-only": unseen(template, walk, model),
     }
     names = [name for name, does in departs.items() if does]

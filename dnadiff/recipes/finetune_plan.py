@@ -11,6 +11,7 @@ import torch
 from dnadiff.checkpoints.folder import any_spec, load, model_folder, read_spec
 from dnadiff.checkpoints.predictor import build_predictor, frame_of, pattern_of
 from dnadiff.data.example_batches import ExampleDataset, Frame
+from dnadiff.data.hidden import hidden
 from dnadiff.data.labelled import Labelled
 from dnadiff.data.parts import Part
 from dnadiff.data.tokenizers import NucleotideTokenizer
@@ -55,8 +56,14 @@ class Plan:
     @property
     def train(self) -> ExampleDataset:
         """The training examples, in an order that the seed decides."""
-        chance = self.config.data.reverse_complement
-        return ExampleDataset(self.data.train, self.frame, seed=self.config.seed, reverse_complement=chance)
+        data = self.config.data
+        return ExampleDataset(
+            self.data.train,
+            self.frame,
+            seed=self.config.seed,
+            reverse_complement=data.reverse_complement,
+            masked=data.masked,
+        )
 
     def held_out(self) -> HeldOutExamples | None:
         """What to validate on; None if nothing was held out."""
@@ -64,13 +71,17 @@ class Plan:
             return None
         size, epochs = self.config.optim.batch_size, self.config.train.patience
         return HeldOutExamples(
-            self.data.valid,
+            self.part_hidden(self.data.valid) if self.config.data.masked else self.data.valid,
             self.data.meaning.kind,
             self.frame,
             batch_size=max(64, size),
             both_strands=self.config.data.both_strands,
             patience=None if epochs is None else _steps(epochs, self.data, size),
         )
+
+    def part_hidden(self, part: Part) -> Part:
+        """The examples of a part with bases hidden: the same ones whatever the seed."""
+        return replace(part, codes=tuple(hidden(part.codes, np.arange(len(part)), "held out")))
 
     def report(self) -> str:
         """Some lines for people."""
@@ -83,7 +94,7 @@ class Plan:
             *(f"{name:<13}{self._part(part)}" for name, part in self.data.parts.items()),
             *([f"shared       {self._shared()}"] if self.data.shared else []),
             f"targets      {meaning.kind}: {_listed(meaning.names)}",
-            f"rows         {self.frame.bases:,} bases, {strands}",
+            f"rows         {self.frame.bases:,} bases, {strands}{', any number of them hidden' * c.data.masked}",
             f"model        {n:,} parameters, {self._head()}, from {c.start}",
             f"step         {c.optim.batch_size} examples, {self.seconds:.2f} s in {self.precision}",
             f"length       {self.pace.steps:,} steps ({c.train.epochs:g} epochs), "
@@ -159,7 +170,7 @@ def _spec(config: FinetuneConfig, data: Labelled) -> dict[str, Any]:
         "readout": _readout(data),
         "labels": {
             "names": list(meaning.names), "keys": list(meaning.keys), "both_strands": config.data.both_strands,
-            "crop": config.data.crop,
+            "crop": config.data.crop, "masked": config.data.masked,
         },
     }  # fmt: skip
     pooling = config.head.pooling

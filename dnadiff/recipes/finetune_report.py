@@ -74,6 +74,8 @@ def report(
 def _rows(model: Any, job: "Plan", part: Part, name: str) -> Iterator[tuple[str, Predictions]]:  # noqa: ANN401 (FineTuned)
     """Every row's name and its predictions of a part."""
     yield "fine-tuned", model.predict(part.codes)
+    if job.config.data.masked:
+        yield "fine-tuned, bases hidden", model.predict(job.part_hidden(part).codes)
     if job.config.baselines and name == "test" and job.data.meaning.kind == "tokens":
         yield "five bases around", base_baselines.neighbours(job.data, part)
         yield _MAJORITY["tokens"], base_baselines.majority(job.data, part)
@@ -112,7 +114,8 @@ def _protocol(job: "Plan", step: int) -> list[str]:
     config, data = job.config, job.data
     parts = [f"{len(part):,} {name}{' (drawn)' if part.drawn else ''}" for name, part in data.parts.items()]
     way = "lowest" if config.train.metric in LOWER_IS_BETTER else "highest"
-    chosen = f"{way} {config.train.metric} on the validation part" if data.valid else "last, nothing was held out"
+    judged = "validation part, bases hidden" if config.data.masked else "validation part"
+    chosen = f"{way} {config.train.metric} on the {judged}" if data.valid else "last, nothing was held out"
     strands = "outputs of both strands averaged" if config.data.both_strands else "one strand"
     split = "validation part redrawn" if config.data.redraw else "fixed split"
     split = f"fold {config.data.fold}" if config.data.fold else split

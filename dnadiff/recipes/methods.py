@@ -45,16 +45,20 @@ def allowed_tokens(config: Config, tokenizer: Tokenizer = NUCLEOTIDES) -> list[i
     return [*NUCLEOTIDES.base_ids, *([NUCLEOTIDES.n_id] if config.data.n_policy == "token" else [])]
 
 
-def likelihood_in_words(scoring: Mapping[str, Any]) -> str:
+def likelihood_in_words(scoring: Mapping[str, Any], unit: str = "base") -> str:
     """What the figures of a scoring objective are, such as ``upper bound on -log2 p, count estimator``.
+
+    Args:
+        scoring: The section of a spec.
+        unit: What a token is called.
 
     Raises:
         InputError: They are no likelihood.
     """
     if scoring["name"] == "next_token_nll":
-        return "exact -log2 p, every base given those before it"
+        return f"exact -log2 p, every {unit} given those before it"
     if scoring.get("block_size") == 1 and scoring["estimator"] == "count":
-        return "exact -log2 p in blocks of 1, every base given those before it"
+        return f"exact -log2 p in blocks of 1, every {unit} given those before it"
     ways = {
         "masked_nelbo": f"{scoring.get('estimator', 'count')} estimator",
         "block_nelbo": f"blocks of {scoring.get('block_size')}, {scoring.get('estimator')} estimator",

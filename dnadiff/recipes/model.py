@@ -30,6 +30,7 @@ class Model(Generic[T]):
         block_size: Tokens of a block it was trained on; None for a model of whole sequences.
         name: What the FASTA description says of it.
         classes: Names of the classes it was trained with, if any.
+        judged: Bases at most that the classifier which guides it reads; None without one.
         documents: Whether every window was a document, of text.
     """
 
@@ -40,6 +41,7 @@ class Model(Generic[T]):
     name: str
     block_size: int | None = None
     classes: tuple[str, ...] = ()
+    judged: int | None = None
     documents: bool = False
 
 

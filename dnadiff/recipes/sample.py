@@ -21,18 +21,18 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from dnadiff.checkpoints.folder import model_hash
 from dnadiff.checkpoints.provenance import provenance
 from dnadiff.data.fasta_writer import FastaWriter
 from dnadiff.data.partial_fasta import Text
 from dnadiff.data.tokenizer import TextTokenizer
 from dnadiff.errors import InputError, did_you_mean
+from dnadiff.recipes.conditioned import check_length, conditioned, hashes
 from dnadiff.recipes.fasta_output import earlier_seed, fasta_file, finished, write_fasta
 from dnadiff.recipes.model import DTYPES, open_any_model
 from dnadiff.recipes.records import Recorder
 from dnadiff.recipes.shards import WHOLE, Shard, check_seed
 from dnadiff.recipes.text_records import TextRecorder, check_text_out, form_of, prompts_of, starts_of, text_recorder
-from dnadiff.recipes.walk import EXACT, Walk, conditioned, sampler_for, settled
+from dnadiff.recipes.walk import EXACT, Walk, sampler_for, settled
 from dnadiff.training import ranks
 
 FARTHEST = 64  # times the training window; beyond it the distances within a sequence mean nothing to the model
@@ -95,6 +95,7 @@ def sample(
     most = FARTHEST * model.window
     if length < 1 or (length > most and model.block_size is None):
         raise InputError(f"--length {length}: the model read {model.window} bases at a time; 1 to {most} would work")
+    check_length(model, length)
     if seed is None:
         earlier = earlier_seed(file) if file and resume else None
         seed = secrets.randbits(32) if earlier is None else earlier
@@ -106,7 +107,9 @@ def sample(
     )
     items = shard.take(range(n * max(1, len(filled))), "sequences")
     settings = {"n": n, "length": length, **asdict(walk), "dtype": dtype, "seed": seed, "shard": str(shard)}
-    settings |= {"model": model_hash(run)} | ({"prompts": given, "fill": fill} if text else {})
+    weights = hashes(run, walk)
+    settings |= {"model": weights[str(run)], "classifier": weights.get(str(walk.classifier))}
+    settings |= {"prompts": given, "fill": fill} if text else {}
     if file and finished(file, settings):
         _tell(f"finished     {file} is there, with these settings: nothing to do", quiet)
         return
@@ -124,7 +127,7 @@ def sample(
             for made in records(items):
                 fasta.put(form(made.fasta))
     else:
-        facts = provenance(argv or [], seed, {str(run): model_hash(run)}) | settings | {"screening": "none"}
+        facts = provenance(argv or [], seed, weights) | settings | {"screening": "none"}
         try:
             write_fasta(file, items, records, settings, facts, resume, form)
         except KeyboardInterrupt:

@@ -101,7 +101,8 @@ def opened(run: str, asked: Asked) -> Opened:
     if text and asked.both_strands:
         raise InputError("--both-strands: text has one strand; leave it out")
     scoring = _in_blocks(scoring_section(spec), asked.block_size, dataset.length)
-    likelihood = likelihood_in_words(scoring)
+    unit = "token" if text else "base"
+    likelihood = likelihood_in_words(scoring, unit)
     objective = build_objective(scoring, denoiser.process)
     if objective.exact and asked.samples != 1:
         raise InputError(f"--samples {asked.samples}: the likelihood of {run} is exact and draws nothing; leave it out")
@@ -118,7 +119,7 @@ def opened(run: str, asked: Asked) -> Opened:
         "exact": objective.exact, "likelihood": likelihood,
         "windows": asked.windows, "batch_size": asked.batch_size, "what": what, "notes": notes,
         "model": model_hash(run), "genome": [source, digest],
-        "baseline": sha256(baseline) if baseline.exists() else None, "unit": "token" if text else "base",
+        "baseline": sha256(baseline) if baseline.exists() else None, "unit": unit,
         "tokens": dataset.tokenizer.vocab_size,
     }  # fmt: skip
     numbers = _evenly(len(dataset), asked.windows)

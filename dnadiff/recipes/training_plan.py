@@ -12,7 +12,7 @@ import torch
 
 from dnadiff.checkpoints.folder import build_objective
 from dnadiff.data.dataset import Dataset
-from dnadiff.data.tokenizer import TextTokenizer, Tokenizer
+from dnadiff.data.tokenizer import TextTokenizer, Tokenizer, in_spec
 from dnadiff.data.tokenizers import NUCLEOTIDES
 from dnadiff.diffusion import AbsorbingProcess, CountSearch, Denoiser, NoiseSearch, Objective, PublishedSearch
 from dnadiff.errors import InputError, ResourceError
@@ -154,13 +154,10 @@ def spec_of(config: Config, tokenizer: Tokenizer = NUCLEOTIDES) -> dict[str, Any
 
     Args:
         config: What to do.
-        tokenizer: Numbers the tokens; a tokenizer of text is too large to be written out and is known by its print.
+        tokenizer: Numbers the tokens.
     """
     model, method, text = config.model, method_of(config, tokenizer), config.text
-    written: dict[str, Any] = {"tokenizer": tokenizer.to_json()}
-    if isinstance(tokenizer, TextTokenizer):
-        written = {"tokenizer": {"name": tokenizer.name, "fingerprint": tokenizer.fingerprint()},
-                   "text": {"wrap": text.wrap, "window_ends": text.window_ends}}  # fmt: skip
+    cut = {"text": {"wrap": text.wrap, "window_ends": text.window_ends}} if isinstance(tokenizer, TextTokenizer) else {}
     return {
         "format": 1,
         "algo": config.algo.name,
@@ -168,7 +165,8 @@ def spec_of(config: Config, tokenizer: Tokenizer = NUCLEOTIDES) -> dict[str, Any
         "bos": config.data.bos,
         "time_conditioning": config.time_conditioning,
         **({"shift": True} if config.algo.shift else {}),
-        **written,
+        "tokenizer": in_spec(tokenizer),
+        **cut,
         "backbone": backbone_section(model, len(config.data.classes), tokenizer),
         **({"classes": config.data.classes, "label": config.data.label} if config.data.classes else {}),
         "parameterization": {

@@ -21,7 +21,6 @@ from dnadiff.diffusion import (
     Sampler,
     Sliding,
     Truncation,
-    of_class,
     restricted,
 )
 from dnadiff.diffusion.stopping import EndToken, LowComplexity, Stop
@@ -49,8 +48,12 @@ class Walk:
         alpha_on: Share of the bases that is there meanwhile.
         stride: Slide a window of the training length by this many bases along longer sequences; None does not.
         block_size: Bases of a block, for models trained on blocks; None is what the model was trained on.
-        label: Class to generate, for models trained with classes; None is all of them together.
-        guidance: Strength of classifier-free guidance towards the class, at least 0; None does not guide.
+        label: Class to generate, of the model if it was trained with classes, or of the classifier; None asks for none.
+        guidance: Strength of guidance towards the class, at least 0. None does not guide where the model knows the
+            class, and is 1, Bayes' rule, where a classifier does.
+        classifier: Folder of a model fine-tuned on masked sequences, which guides towards its class; None: the model
+            guides itself.
+        classifier_steps: How the classifier is asked, ``exact`` or ``first-order``; None is exact.
         rows_per_call: Sequences the network reads together, as of ``Sampler``.
         stop_at_end: End a sequence at the first [SEP], for models of blocks trained with it.
         min_complexity: End a sequence whose last 256 bases fall below this share of the greatest entropy, as of
@@ -73,6 +76,8 @@ class Walk:
     block_size: int | None = None
     label: str | None = None
     guidance: float | None = None
+    classifier: str | None = None
+    classifier_steps: str | None = None
     rows_per_call: int | None = None
     stop_at_end: bool = False
     min_complexity: float | None = None
@@ -151,26 +156,6 @@ SAMPLERS = {
     "autoregressive": Kind(Autoregressive, "a model of next tokens (algo=ar)", (), _autoregressive),
 }
 """The samplers a command may name; of those that go with a model the first is its default."""
-
-
-def conditioned(model: Model, walk: Walk) -> Model:
-    """The model as the settings want it: of one class, guided towards it, or as it is.
-
-    Raises:
-        InputError: The model knows no classes or not this one, or guidance has no class to lead to.
-    """
-    if walk.label is None:
-        if walk.guidance is not None:
-            raise InputError(f"--guidance {walk.guidance:g}: leads towards a class; give --label NAME too")
-        return model
-    if not model.classes:
-        raise InputError(f"--label {walk.label}: the model was trained without classes; leave it out")
-    if walk.label not in model.classes:
-        raise InputError(f"--label {walk.label}: {did_you_mean(walk.label, model.classes)}")
-    label = model.classes.index(walk.label)
-    denoiser = of_class(model.denoiser, label, len(model.classes), walk.guidance)
-    guided = "" if walk.guidance is None else f" guidance={walk.guidance:g}"
-    return replace(model, denoiser=denoiser.eval(), name=f"{model.name} label={walk.label}{guided}")
 
 
 def checked(walk: Walk) -> Walk:

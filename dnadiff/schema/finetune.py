@@ -36,6 +36,8 @@ class LabelledConfig:
         reverse_complement: Chance that a training example is read on the other strand. Only for targets that do not
             depend on the strand.
         both_strands: Average the outputs of both strands in validation, test and prediction.
+        masked: Hide any number of bases of each training example, and choose the best weights by examples so hidden: a
+            classifier that can guide generation.
         workers: Processes that prepare batches; 0 is the training process itself.
     """
 
@@ -51,6 +53,7 @@ class LabelledConfig:
     crop: bool = False
     reverse_complement: float = 0.0
     both_strands: bool = False
+    masked: bool = False
     workers: int = 0
 
     def __post_init__(self) -> None:

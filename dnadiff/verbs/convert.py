@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tokenizer",
         metavar="DIR",
-        help="folder with a tokenizer.json, or nucleotide; a tokenizer.bin of llama2.c (default: what CKPT says)",
+        help="folder of a tokenizer, or nucleotide; a tokenizer.bin of llama2.c (default: what CKPT says)",
     )
 
 

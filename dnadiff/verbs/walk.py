@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from dnadiff.recipes.walk import Walk
 
 SAMPLERS = ("first_hitting", "ancestral", "remdm", "posterior", "analytic", "revising", "autoregressive")
+CLASSIFIER_STEPS = ("exact", "first-order")
 REMASK = ("cap", "rescale", "conf", "loop")
 
 
@@ -34,8 +35,20 @@ def walk_flags(parser: argparse.ArgumentParser) -> None:
     add("--t-off", type=share, metavar="T", help="time at which it ends (default: .05)")
     add("--alpha-on", type=share, metavar="A", help="share of the bases there meanwhile (default: .9)")
     add("--stride", type=whole(1), metavar="S", help="slide a training window along longer sequences, S bases a time")
-    add("--label", metavar="NAME", help="class to generate, for models trained with classes (default: any)")
-    add("--guidance", type=real(0, 1000), metavar="GAMMA", help="push towards the class: 1 does not, 2 does")
+    add("--label", metavar="NAME", help="class to generate, of the model's or the classifier's (default: any)")
+    add(
+        "--guidance",
+        type=real(0, 1000),
+        metavar="GAMMA",
+        help="push towards the class: 1 is the class itself (default), 2 exaggerates it",
+    )
+    add("--classifier", metavar="MODEL", help="guide by a model fine-tuned with data.masked=true; needs --label")
+    add(
+        "--classifier-steps",
+        type=one_of(*CLASSIFIER_STEPS),
+        metavar="|".join(CLASSIFIER_STEPS),
+        help="ask it about every base, or once by its gradient (default: exact)",
+    )
     block_size(parser)
 
 
@@ -71,5 +84,7 @@ def walk_of(args: argparse.Namespace) -> "Walk":
         block_size=args.block_size,
         label=args.label,
         guidance=args.guidance,
+        classifier=args.classifier,
+        classifier_steps=args.classifier_steps,
     )
     return checked(walk)

@@ -11,6 +11,7 @@ import torch
 from dnadiff.checkpoints.folder import load, load_tokenizer, read_spec
 from dnadiff.cli import main
 from dnadiff.models.attention import BlockCausal
+from tests.foreign import lightning
 from tests.runs import SETTINGS, weights_hash
 from tests.vocabularies import bert_folder, gpt2_folder
 
@@ -254,6 +255,20 @@ def test_another_text_is_noticed(world, capsys):
     assert "trained on: 255 of the 300 documents of a.txt" in capsys.readouterr().err
 
 
+def test_a_converted_model_reads_text_with_the_vocabulary_it_is_given(world):
+    """A checkpoint of twelve tokens whose mask is number 3, and a vocabulary of that form."""
+    lightning(world / "a.ckpt")
+    (world / "twelve").mkdir()
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[MASK]", "[SEP]", "the", "cat", "##s", ",", "sat", "dog", "ran"]
+    (world / "twelve" / "vocab.txt").write_text("\n".join(pieces) + "\n")
+    assert main(["convert", "a.ckpt", "-o", "converted", "--tokenizer", "twelve", "-q"]) == 0
+    (world / "cats.txt").write_text("the cat sat\n\nthe dog ran")
+    row = report("converted", "evaluate", "converted", "cats.txt")["rows"][0]
+    assert (row["tokens"], row["characters"], row["windows"]) == (8, 22, 1)
+    assert main(["sample", "converted", "-n", "1", "--prompt", "the cat", "-q", "-o", "converted.jsonl"]) == 0
+    assert texts("converted.jsonl")[0].startswith("the cat")
+
+
 PRESETS = {
     "mdlm_lm1b": (["tokenizer.vocab_size=11"], False), "mdlm_owt": (["tokenizer.vocab_size=15"], True),
     "bd3lm_lm1b_base": (["tokenizer.vocab_size=11", "block_size=32"], True),
@@ -277,5 +292,5 @@ def test_a_published_run_takes_two_steps_at_reduced_size(world, name):
     read = ["data.path=cats.txt", f"tokenizer.path={folder}", *words, *small]
     assert main(["train", f"experiment={name}", *read, "-o", name, "--seed", "1", "-q"]) == 0
     spec = read_spec(name)
-    assert spec["text"]["wrap"] == wrapped and spec["text"]["window_ends"] == name.startswith("mdlm")
+    assert spec["text"]["wrap"] == wrapped and spec["text"]["window_ends"] == ("owt" not in name or name == "mdlm_owt")
     assert spec["backbone"]["vocab_size"] == (11 if "lm1b" in name else 15)

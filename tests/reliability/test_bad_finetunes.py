@@ -130,6 +130,29 @@ MISTAKES = (
     }
 )
 
+MASKED = model(lambda spec: spec["labels"].update(masked=True))
+CLASSIFIER = ("sample", "run", "--classifier", "tuned")
+
+MISTAKES |= {
+    f"sample: {case}": Mistake([*CLASSIFIER, *words], made)
+    for case, words, made in (
+        ("a classifier without a class", [], MASKED),
+        ("a classifier's class misspelt", ["--label", "yess"], MASKED),
+        ("a classifier of whole sequences", ["--label", "yes"], model()),
+        ("a classifier and a stride", ["--label", "yes", "--length", "64", "--stride", "8"], MASKED),
+        ("a classifier that reads less", ["--label", "yes", "--length", "33"], MASKED),
+        ("a classifier asked in a third way", ["--label", "yes", "--classifier-steps", "second-order"], MASKED),
+        ("a classifier that is a run", ["--label", "yes", "--classifier", "run"], MASKED),
+    )
+} | {
+    "sample: classifier steps without one": Mistake(["sample", "run", "--classifier-steps", "exact"]),
+    "design: a classifier that reads less": Mistake(
+        ["design", "run", "t.fa", "--classifier", "tuned", "--label", "yes"],
+        all_of(MASKED, write("t.fa", ">t\n" + "N" * 40 + "\n")),
+    ),
+    "predict: neither masked nor not": Mistake(PREDICT, model(lambda spec: spec["labels"].update(masked="maybe"))),
+}
+
 
 @pytest.mark.parametrize("case", MISTAKES)
 def test_is_refused_in_one_line_that_helps(case, world):

@@ -96,9 +96,11 @@ def test_a_tokenizer_can_be_given(tmp_path, capsys):
 def test_tokenizers_that_do_not_fit_are_refused(tmp_path):
     source, text = lightning(tmp_path / "a.ckpt"), tmp_path / "text"
     text.mkdir()
-    assert "has no tokenizer.json" in refusal(tmp_path, source, ("tokenizer", str(text)))
+    assert "has no vocabulary that is read here; a folder with tokenizer.json" in refusal(
+        tmp_path, source, ("tokenizer", str(text))
+    )
     (text / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {"the": 0, "cat": 1}}}))
-    assert "its vocabulary is not the nucleotide one" in refusal(tmp_path, source, ("tokenizer", str(text)))
+    assert "its definition cannot be read" in refusal(tmp_path, source, ("tokenizer", str(text)))
     (text / "tokenizer.json").write_text("{")
     assert "is not JSON" in refusal(tmp_path, source, ("tokenizer", str(text)))
     other = lightning(tmp_path / "b.ckpt", tokenizer={**IDS, "mask_token_id": 11})

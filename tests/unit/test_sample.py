@@ -11,6 +11,7 @@ from dnadiff.checkpoints.folder import model_hash, save_model
 from dnadiff.cli import main
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.diffusion import Autoregressive, FirstHitting, Sliding, Truncation
+from dnadiff.diffusion.classifier_guidance import STEPS
 from dnadiff.diffusion.remasking import ETAS
 from dnadiff.errors import InputError
 from dnadiff.random import Draws
@@ -189,6 +190,7 @@ def test_a_model_that_no_sampler_walks_is_refused():
 
 def test_the_verbs_know_the_samplers_of_the_recipes():
     assert verbs.SAMPLERS == tuple(SAMPLERS) and verbs.REMASK == tuple(ETAS)
+    assert verbs.CLASSIFIER_STEPS == STEPS
 
 
 def test_existing_output_is_kept(run, tmp_path):

@@ -91,9 +91,21 @@ def on_a_genome(command):
 
 
 @pytest.mark.parametrize("command", TRAINING)
-def test_text_data_is_refused_by_its_key(command):
-    with pytest.raises(InputError, match=r"^data=[\w-]+: text data: dnadiff reads genomes; data.path=genome\.fa"):
-        translate([command])
+def test_their_texts_are_read_as_they_read_them(command):
+    ours, notes = translate([command])
+    text = {
+        "openwebtext-split": {"data=openwebtext", "tokenizer=gpt2"},
+        "lm1b": {"data=lm1b", "tokenizer=bert", "text.wrap=false"},
+        "lm1b-wrap": {"data=lm1b", "tokenizer=bert"},
+    }[command.split("data=")[1].split()[0]]
+    assert {"task=text", "text.window_ends=true", *text} <= set(ours)
+    assert any("reads a local folder, tokenizer.path=FOLDER" in note for note in notes)
+
+
+def test_keys_of_their_texts_have_counterparts():
+    words = "python main.py data=lm1b data.insert_train_special=False data.wrap=True data.cache_dir=x"
+    ours = translate([words + " data.insert_valid_special=False"])[0]
+    assert {"text.window_ends=false", "text.wrap=true", "task=text"} <= set(ours)
 
 
 @pytest.mark.parametrize(
@@ -181,8 +193,9 @@ def test_tiny_is_the_size_that_its_repository_means():
         ("training.antithetic_sampling=False", "training.antithetic_sampling=False: has no counterpart"),
         ("training.change_of_variables=True", "training.change_of_variables=True: is noise=log_uniform here"),
         ("algo.clip_search_widths=[0.5,0.6]", "algo.clip_search_widths=[0.5,0.6]: "),
-        ("data.insert_train_special=False", "data.insert_train_special=False: text data"),
-        ("data=wikitext103", "data=wikitext103: text data"),
+        ("data.streaming=True", "data.streaming=True: no data that is read here"),
+        ("data=ag_news", "data=ag_news: no data that is read here; data=openwebtext-split, lm1b"),
+        ("data.insert_train_eos=False", "data.insert_train_eos=False: has no counterpart"),
         ("strategy=fsdp", "strategy=fsdp: "),
         ("optim.learning_rate=1", "optim.learning_rate=1: "),
         ("modell.length=5", "modell.length=5: did you mean model.length?"),
@@ -227,6 +240,6 @@ def test_the_command_line_prints_a_command_and_what_it_left_out(capsys):
     out, err = capsys.readouterr()
     assert out.startswith("dna-diff train ") and "'data.path=my genome.fa'" in out and "\n" not in out.rstrip("\n")
     assert err.startswith("left out     eval.compute_generative_perplexity=True: GPT-2 scores text")
-    assert main(["config", "translate", MDLM_TRAIN]) == 2
+    assert main(["config", "translate", MDLM_TRAIN.replace("openwebtext-split", "ag_news")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert main(["config", "translate"]) == 2
