@@ -13,6 +13,7 @@ before it and must be given. In training on [x_t ; x_0] the token before a block
 """
 
 import abc
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -80,8 +81,9 @@ class Denoiser(nn.Module):
             InputError: A time-conditioned model was given no time.
         """
         options = {"pattern": pattern, "valid": valid, "labels": labels, "cache": cache}
-        ask = self._before if self.shift and not next_token else self.backbone
-        logits = ask(xt, self._sigma(xt, t), at=at, **options)
+        sigma, shifted = self._sigma(xt, t), self.shift and not next_token
+        ask = partial(before, self.backbone) if shifted else self.backbone
+        logits = ask(xt, sigma, at=at, **options)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         if next_token:
             return self.parameterization.normalised(logits)
@@ -94,15 +96,15 @@ class Denoiser(nn.Module):
         told = {"time_conditioning": self.time_conditioning, "shift": self.shift}
         return Denoiser(backbone, self.parameterization, self.process, **told)
 
-    def _before(
-        self, xt: Tensor, sigma: Tensor, *, pattern: Pattern, at: Tensor | slice | None, **options: object
-    ) -> Tensor:
-        """What the backbone says of the positions ``at`` where it says it: at those before them."""
-        before = pattern.before(xt.shape[1], xt.device)
-        if isinstance(at, Tensor):
-            return self.backbone(xt, sigma, pattern=pattern, at=before[at], **options)
-        logits = self.backbone(xt, sigma, pattern=pattern, at=None, **options)
-        return logits[:, before if at is None else before[at]]
+    def aligned(self) -> "Denoiser":
+        """The same denoiser around a backbone that speaks of every token at its own place: itself without ``shift``.
+
+        It is what wrappers go around that change what is said of a position.
+        """
+        if not self.shift:
+            return self
+        told = {"time_conditioning": self.time_conditioning}
+        return Denoiser(Before(self.backbone), self.parameterization, self.process, **told)
 
     def _sigma(self, xt: Tensor, t: Tensor | None) -> Tensor:
         """What the backbone reads of time, float32: zeros (B,) without conditioning, else sigma(t), shaped like t."""
@@ -132,3 +134,26 @@ class Wrapper(nn.Module, abc.ABC):
     @abc.abstractmethod
     def forward(self, tokens: Tensor, sigma: Tensor, **options: object) -> Tensor:
         """Logits (B, N, V), or (B, M, V) with ``at``; ``options`` as of the backbone."""
+
+
+class Before(Wrapper):
+    """A backbone that was trained on next tokens, asked about each token at the position before it."""
+
+    def forward(
+        self, tokens: Tensor, sigma: Tensor, *, pattern: Pattern = Full(), at: Tensor | slice | None = None,
+        **options: object,
+    ) -> Tensor:  # fmt: skip
+        """Logits (B, N, V), or (B, M, V) with ``at``; the first token has nothing before it and must be given."""
+        return before(self.backbone, tokens, sigma, pattern=pattern, at=at, **options)
+
+
+def before(
+    backbone: nn.Module, tokens: Tensor, sigma: Tensor, *, pattern: Pattern, at: Tensor | slice | None,
+    **options: object,
+) -> Tensor:  # fmt: skip
+    """What a backbone says of the positions ``at`` (None: all) where it says it: at those before them, (B, M, V)."""
+    places = pattern.before(tokens.shape[1], tokens.device)
+    if isinstance(at, Tensor):
+        return backbone(tokens, sigma, pattern=pattern, at=places[at], **options)
+    logits = backbone(tokens, sigma, pattern=pattern, at=None, **options)
+    return logits[:, places if at is None else places[at]]

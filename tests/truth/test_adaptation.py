@@ -22,6 +22,8 @@ from dnadiff.diffusion import (
     Truncation,
 )
 from dnadiff.diffusion.adaptation import AlsoNextToken, GrowingBlocks, OpeningAttention
+from dnadiff.diffusion.classifier_guidance import classifier_guided
+from dnadiff.diffusion.restricted import restricted
 from dnadiff.errors import InputError
 from dnadiff.models.attention import BlockCausal, BlockDiffusion, Full
 from dnadiff.models.decoder import GPT2, Llama
@@ -184,6 +186,27 @@ def test_where_a_shifted_network_speaks_of_each_token():
 def test_a_shifted_model_needs_a_first_token(pair):
     with pytest.raises(InputError, match="position 0 is masked"):
         FirstHitting(pair[1])(torch.full((1, L), MASK), draws(1))
+
+
+@torch.no_grad()
+def test_rules_and_classifiers_are_about_the_token_and_not_the_one_after(pair):
+    """What is forbidden or wanted at position 3 changes what is said of position 3."""
+    _, shifted = pair
+    x, t = torch.full((1, L), MASK), torch.zeros(1)
+    x[:, 0] = BOS
+    plain = shifted(x, t)
+
+    def no_ones_at_3(tokens, at):
+        return (at != 3)[..., None] | (torch.arange(V) != 1)
+
+    ruled = restricted(shifted, no_ones_at_3)(x, t)
+    assert float(ruled[0, 3, 1]) < -1e5 and float(ruled[0, 3].exp().sum()) == pytest.approx(1, abs=1e-5)
+    others = [i for i in range(L) if i != 3]
+    torch.testing.assert_close(ruled[0, others], plain[0, others])
+    guided = classifier_guided(shifted, lambda tokens: torch.where(tokens[:, 3] == 2, 5.0, 0.0), 1.0)(x, t)
+    wanted = (plain[0, 3] + 5.0 * (torch.arange(V) == 2))[list(ALLOWED)].log_softmax(-1)
+    torch.testing.assert_close(guided[0, 3, list(ALLOWED)], wanted, **CLOSE)
+    torch.testing.assert_close(guided[0, others], plain[0, others], **CLOSE)
 
 
 def test_blocks_grow_and_then_stay():
