@@ -25,9 +25,9 @@ from dnadiff.recipes.train import train
 
 RESULTS = Path(__file__).parent / "results"
 COMMON = [
-    "task=text", "tokenizer=bytes", "text.documents=line", "model=nano", "model.stem=0", "model.adaln=true", "data.bos=true",
-    "data.windows=random", "optim=short", "optim.schedule=cosine", "optim.lr_min=5e-5", "optim.batch_size=8",
-    "train.minutes=null", "train.val_every=400", "train.log_every=50",
+    "task=text", "tokenizer=bytes", "text.documents=line", "model=nano", "model.stem=0", "model.adaln=true",
+    "data.bos=true", "data.windows=random", "optim=short", "optim.schedule=cosine", "optim.lr_min=5e-5",
+    "optim.batch_size=8", "train.minutes=null", "train.val_every=400", "train.log_every=50",
 ]  # fmt: skip
 SIDES = {
     "AR": ["algo=ar"],
@@ -94,7 +94,7 @@ def _scores(name: str, text: str, work: Path) -> Scores:
 
 
 def shares(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """What each method pays as a share of what AR pays, by domain: the held-out text, *E. coli*, human chromosome 20."""
+    """What each method pays as a share of what AR pays, by domain: text, *E. coli*, human chromosome 20."""
     found = {"text": {row["name"]: row["texts"]["held out"]["bits_per_character"] for row in rows}}
     blocks = json.loads((RESULTS / "ecoli_blocks.json").read_text())["rows"]
     found["E. coli"] = {row["name"]: row["bits_per_base"] for row in blocks if row["seed"] == 1}

@@ -72,4 +72,5 @@ def _opened(run: str | Path, kinds: type[Tokenizer] | tuple[type[Tokenizer], ...
     name = f"step={printable(str(step))} model={model_hash(run)[:8]}"
     window, classes = int(spec["length"]) - bos, tuple(spec.get("classes", ()))
     whole = not spec.get("text", {}).get("wrap", True)
-    return Model(denoiser.to(ranks.device()), tokenizer, window, bos, name, spec.get("block_size"), classes, whole)
+    blocks = spec.get("block_size")
+    return Model(denoiser.to(ranks.device()), tokenizer, window, bos, name, blocks, classes, documents=whole)

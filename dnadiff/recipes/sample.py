@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dnadiff.checkpoints.provenance import provenance
 from dnadiff.data.fasta_writer import FastaWriter
@@ -28,7 +29,7 @@ from dnadiff.data.tokenizer import TextTokenizer
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.recipes.conditioned import check_length, conditioned, hashes
 from dnadiff.recipes.fasta_output import earlier_seed, fasta_file, finished, write_fasta
-from dnadiff.recipes.model import DTYPES, open_any_model
+from dnadiff.recipes.model import DTYPES, Model, open_any_model
 from dnadiff.recipes.records import Recorder
 from dnadiff.recipes.shards import WHOLE, Shard, check_seed
 from dnadiff.recipes.text_records import TextRecorder, check_text_out, form_of, prompts_of, starts_of, text_recorder
@@ -91,11 +92,7 @@ def sample(
     text, given = isinstance(model.tokenizer, TextTokenizer), prompts_of(prompt, prompts)
     _check_kind(text, out, given, fill)
     filled = starts_of(model, given, length, fill) if text else []
-    length = model.window if length is None else length
-    most = FARTHEST * model.window
-    if length < 1 or (length > most and model.block_size is None):
-        raise InputError(f"--length {length}: the model read {model.window} bases at a time; 1 to {most} would work")
-    check_length(model, length)
+    length = _length(model, length)
     if seed is None:
         earlier = earlier_seed(file) if file and resume else None
         seed = secrets.randbits(32) if earlier is None else earlier
@@ -113,13 +110,7 @@ def sample(
     if file and finished(file, settings):
         _tell(f"finished     {file} is there, with these settings: nothing to do", quiet)
         return
-    unit = "tokens" if text else "bases"
-    _tell(f"sample       {recorder.length:,} {unit} each, seed {seed}, {model.name}", quiet)
-    if length > model.window and walk.stride is None and model.block_size is None:
-        note = (
-            f"{length:,} {unit} are more than the {model.window:,} the model was trained on; --stride slides a window"
-        )
-        _tell(f"note         {note}", quiet)
+    _announce(model, walk, recorder.length, seed, quiet)
     model.denoiser.backbone.to(DTYPES[dtype])
     records, form = partial(_records, recorder, batch_size, quiet), form_of(out) if text else bytes
     if file is None:
@@ -149,6 +140,24 @@ def _check_kind(text: bool, out: str | Path, prompts: Sequence[str], fill: bool)
     elif prompts or fill:
         flag = "--fill" if fill else "--prompt"
         raise InputError(f"{flag}: is for models of text; dna-diff design completes templates of bases")
+
+
+def _length(model: Model[Any], length: int | None) -> int:
+    """Bases or tokens of a sequence, a training window if nothing was asked for."""
+    length, most = model.window if length is None else length, FARTHEST * model.window
+    if length < 1 or (length > most and model.block_size is None):
+        raise InputError(f"--length {length}: the model read {model.window} bases at a time; 1 to {most} would work")
+    check_length(model, length)
+    return length
+
+
+def _announce(model: Model[Any], walk: Walk, length: int, seed: int, quiet: bool) -> None:
+    """Says what will be sampled, and what to expect of sequences longer than a training window."""
+    unit = "tokens" if isinstance(model.tokenizer, TextTokenizer) else "bases"
+    _tell(f"sample       {length:,} {unit} each, seed {seed}, {model.name}", quiet)
+    if length > model.window and walk.stride is None and model.block_size is None:
+        longer = f"{length:,} {unit} are more than the {model.window:,} the model was trained on"
+        _tell(f"note         {longer}; --stride slides a window", quiet)
 
 
 def _records(recorder: Recorder | TextRecorder, batch_size: int, quiet: bool, items: range) -> Iterator[Text]:
