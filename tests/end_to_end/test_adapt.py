@@ -11,6 +11,7 @@ from dnadiff.cli import main
 from dnadiff.errors import InputError
 from dnadiff.recipes.adapt import adapted
 from dnadiff.recipes.run_folder import run_config, run_split
+from tests.foreign import lightning
 from tests.runs import log_of, run, weights_hash, write_genome
 
 FEW = [
@@ -166,3 +167,15 @@ def test_the_published_ar2diff(source, tmp_path, capsys):
     assert capsys.readouterr().out == first
     assert main([*sampled, "--candidates", "1"]) == 0
     assert capsys.readouterr().out != first
+
+
+def test_a_converted_baseline_begins_as_itself(tmp_path):
+    """The causal baseline of MDLM knows tokens that a model of bases never draws; among the bases both agree."""
+    from dnadiff.recipes.adapt_report import checked_identity
+
+    ckpt, model = lightning(tmp_path / "ar.ckpt", "ar"), tmp_path / "model"
+    assert main(["convert", str(ckpt), "-o", str(model), "--tokenizer", "nucleotide", "-q"]) == 0
+    for to in ("bd3lm", "mdlm"):
+        for shift in ("true", "false"):
+            config = adapted(str(model), to, 10, None, [f"algo.shift={shift}"], 1)
+            assert checked_identity(config)["largest_difference"] <= 1e-5
