@@ -188,9 +188,20 @@ def tokenizer_of(config: Config, sources: dict[str, Source]) -> TextTokenizer:
     wanted = config.tokenizer
     if wanted.name == "folder":
         return _checked(read_subwords(str(wanted.path)), wanted)
+    if wanted.name == "model":
+        return _of_model(str(wanted.path))
     if wanted.name == "bpe":
         return _learned(config, sources)
     return {"bytes": ByteTokenizer, "text8": Text8Tokenizer}[wanted.name]()
+
+
+def _of_model(folder: str) -> TextTokenizer:
+    from dnadiff.checkpoints.folder import load_tokenizer
+
+    found = load_tokenizer(folder)
+    if not isinstance(found, TextTokenizer):
+        raise InputError(f"tokenizer.path={folder}: its tokens are {found.name}; a model of text would work")
+    return found
 
 
 def _checked(found: SubwordTokenizer, wanted: TokenizerConfig) -> SubwordTokenizer:

@@ -103,16 +103,19 @@ def test_rates_of_decay_are_no_matrices(genome):
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        (["model.backbone=mamba"], "model.backbone=mamba: there are: dit, caduceus"),
+        (["model.backbone=rnn"], "model.backbone=rnn: there are: dit, caduceus, llama, gpt2"),
         (
             ["model=tiny", "model.backbone=caduceus"],
-            "model.n_heads=2: belongs to model.backbone=dit; 4 would work, or model=caduceus",
+            "model.n_heads=2: belongs to model.backbone=dit or llama or gpt2; 4 would work, or model=caduceus",
         ),
         (
             ["model=caduceus", "model.stem=3"],
             "model.stem=3: belongs to model.backbone=dit; 0 would work, or model=caduceus",
         ),
-        (["model=caduceus", "attention=sdpa"], "attention=sdpa: belongs to model.backbone=dit; leave it out"),
+        (
+            ["model=caduceus", "attention=sdpa"],
+            "attention=sdpa: belongs to model.backbone=dit or llama or gpt2; leave it out",
+        ),
         (["scan=torch"], "scan=torch: belongs to model.backbone=caduceus; leave it out"),
         (["model=caduceus", "scan=triton"], "scan=triton: there are: auto, torch, mamba_ssm"),
         (
