@@ -81,12 +81,12 @@ def test_the_published_experiment_is_what_the_paper_says():
         assert config.model.length == config.optim.batch_size == 1024 and not config.time_conditioning
         assert (config.model.backbone, config.model.rc, config.optim.weight_decay) == ("caduceus", True, 0.1)
     with torch.device("meta"):
-        network = training_plan.build_denoiser(training_plan.spec_of(second)).backbone
+        network = build_denoiser(training_plan.spec_of(second)).backbone
     assert sum(p.numel() for p in network.parameters()) == 470_230  # 470,702 with the published padding to 16 tokens
 
 
 def test_rates_of_decay_are_no_matrices(genome):
-    denoiser = training_plan.build_denoiser(training_plan.spec_of(compose(["model=caduceus_nano"])))
+    denoiser = build_denoiser(training_plan.spec_of(compose(["model=caduceus_nano"])))
     names = {id(p): name for name, p in denoiser.named_parameters()}
     for optimizer in ("adamw", "muon"):
         made = optimizer_of(denoiser, name=optimizer, lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1)
