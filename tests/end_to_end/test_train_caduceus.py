@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from dnadiff.checkpoints.folder import load, read_spec
+from dnadiff.checkpoints.folder import build_denoiser, load, read_spec
 from dnadiff.cli import main
 from dnadiff.config import compose, to_json
 from dnadiff.errors import InputError
