@@ -189,8 +189,8 @@ BACKBONE_FAULTS = (
     Fault(
         "the other strand read backwards without pairing",
         "dnadiff/models/rc.py",
-        "self.complement[tokens.flip(1)]",
-        "tokens.flip(1)",
+        "if tokens.is_floating_point() else self.complement[other]",
+        "if tokens.is_floating_point() else other",
         STRANDS,
     ),
     Fault(

@@ -54,8 +54,8 @@ FINETUNE_FAULTS = (
     Fault(
         "probabilities of the strands averaged, not outputs",
         "dnadiff/checkpoints/predictor.py",
-        "out = (out + outputs([alphabet.reverse_complement(codes) for codes in part])) / 2",
-        "out = out + outputs([alphabet.reverse_complement(codes) for codes in part])",
+        "out = (out + (_turned(other, frame, part) if per_base else other)) / 2",
+        "out = out + (_turned(other, frame, part) if per_base else other)",
         HEADS,
     ),
     Fault(

@@ -67,8 +67,8 @@ FAULTS = (
     Fault(
         "a cache that forgets a block too early",
         "dnadiff/diffusion/block_sampler.py",
-        "sampler.window - sampler.block_size",
-        "sampler.window - 2 * sampler.block_size",
+        "sampler.window - own)",
+        "sampler.window - own - sampler.block_size)",
         ("tests/truth/test_block_laws.py", "tests/contract/test_block_sampler.py"),
     ),
     Fault(

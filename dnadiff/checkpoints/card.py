@@ -85,8 +85,6 @@ _IDS = {
     "use": "",
     "limits": "It numbers its tokens by a vocabulary that did not come with it: it reads and writes ids.",
 }
-
-
 _TEXT = {
     "tags": "text, ",
     "what": "text",

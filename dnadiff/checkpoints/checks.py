@@ -25,13 +25,13 @@ def check_head(spec: Mapping[str, Any], place: str) -> None:
     """Refuses a spec whose window length, switches or names of classes are impossible.
 
     Args:
-        spec: Its ``length``, ``bos``, ``time_conditioning``, ``classes`` and ``label`` are looked at.
+        spec: Its ``length``, ``bos``, ``time_conditioning``, ``shift``, ``classes`` and ``label`` are looked at.
         place: Where it comes from, for the message.
 
     Raises:
         InputError: One of them is.
     """
-    for key, kind in (("length", int), ("bos", bool), ("time_conditioning", bool), ("label", str)):
+    for key, kind in (("length", int), ("bos", bool), ("time_conditioning", bool), ("shift", bool), ("label", str)):
         value = spec.get(key, kind())
         if type(value) is not kind:
             raise InputError(f"{place}: found {key}={value!r:.60}; {_WORDS[kind]} would work")

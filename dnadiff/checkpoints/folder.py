@@ -29,26 +29,29 @@ from dnadiff.data import atomic
 from dnadiff.data.plain_json import read_json
 from dnadiff.data.tokenizer import TextTokenizer, Tokenizer
 from dnadiff.data.tokenizers import NucleotideTokenizer, tokenizer_from_json
+from dnadiff.diffusion.adaptation import AlsoNextToken, GrowingBlocks, OpeningAttention
 from dnadiff.diffusion.block_objective import BlockNELBO, MixedBlockNELBO
 from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.discrete_objective import DiscreteNELBO
 from dnadiff.diffusion.masked_lm import MaskedLM
 from dnadiff.diffusion.next_token_objective import NextTokenNLL
 from dnadiff.diffusion.objective import MaskedNELBO, Objective
-from dnadiff.diffusion.parameterization import D3PM, NextToken, Sedd, Subs
+from dnadiff.diffusion.parameterization import D3PM, NextToken, Revise, Sedd, Subs
 from dnadiff.diffusion.process import AbsorbingProcess, Process, UniformProcess
 from dnadiff.diffusion.schedule import SCHEDULES
 from dnadiff.diffusion.score_objective import ScoreEntropy
+from dnadiff.diffusion.sundae import Sundae
 from dnadiff.diffusion.uniform_objective import UniformNELBO
 from dnadiff.errors import InputError, ResourceError, did_you_mean
 from dnadiff.models.caduceus import Caduceus
+from dnadiff.models.decoder import GPT2, Llama
 from dnadiff.models.dit import DiT
 from dnadiff.models.rc import ReverseComplement
 
 FORMAT = 1
 _AGAIN = "copy or download it again"
-BACKBONES: dict[str, Callable[..., nn.Module]] = {"dit": DiT, "caduceus": Caduceus}
-PARAMETERIZATIONS = {"subs": Subs, "d3pm": D3PM, "sedd": Sedd, "next_token": NextToken}
+BACKBONES: dict[str, Callable[..., nn.Module]] = {"dit": DiT, "caduceus": Caduceus, "llama": Llama, "gpt2": GPT2}
+PARAMETERIZATIONS = {"subs": Subs, "d3pm": D3PM, "sedd": Sedd, "next_token": NextToken, "revise": Revise}
 PROCESSES = {"absorbing": AbsorbingProcess, "uniform": UniformProcess}
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "masked_nelbo": MaskedNELBO,
@@ -59,6 +62,9 @@ OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "uniform_nelbo": UniformNELBO,
     "next_token_nll": lambda process: NextTokenNLL(),
     "masked_lm": MaskedLM,
+    "growing_blocks": GrowingBlocks,
+    "opening_attention": OpeningAttention,
+    "sundae": Sundae,
 }
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 
@@ -70,7 +76,8 @@ def build_denoiser(spec: Spec) -> Denoiser:
 
     Args:
         spec: ``backbone``, ``parameterization`` and ``process`` with the constructor arguments of what they name, and
-            ``time_conditioning``. ``objective`` says what the model is scored with, see ``build_objective``.
+            ``time_conditioning``. ``objective`` says what the model is scored with, see ``build_objective``; ``shift``
+            that the network speaks of the token after each position, which needs windows that begin with [BOS].
 
     Raises:
         InputError: Something is missing, unknown, or does not fit.
@@ -85,7 +92,12 @@ def build_denoiser(spec: Spec) -> Denoiser:
     classes = spec.get("classes", [])
     if classes and len(classes) != backbone.n_classes:
         raise InputError(f"classes: found {len(classes)} names; backbone.n_classes={backbone.n_classes} would work")
-    return Denoiser(backbone, parameterization, process, time_conditioning=bool(spec.get("time_conditioning", False)))
+    conditioned, shift = (bool(spec.get(key, False)) for key in ("time_conditioning", "shift"))
+    if shift and not spec.get("bos", False):
+        raise InputError(
+            "shift=true: says nothing of the first token of a window; bos=true, which gives it, would work"
+        )
+    return Denoiser(backbone, parameterization, process, time_conditioning=conditioned, shift=shift)
 
 
 def build_backbone(spec: Spec) -> nn.Module:
@@ -112,13 +124,15 @@ def build_objective(section: Spec, process: Process) -> Objective:
     """The objective that a section of plain JSON names, such as a spec's ``objective``: what the model is scored with.
 
     Args:
-        section: ``name`` and the constructor arguments of what it names.
+        section: ``name`` and the constructor arguments of what it names; ``ar_weight`` adds the autoregressive loss.
         process: The denoiser's.
 
     Raises:
         InputError: Something is missing, unknown, or does not fit.
     """
-    return made(OBJECTIVES, {**section, "process": process}, "objective")
+    named = {key: value for key, value in section.items() if key != "ar_weight"}
+    objective = made(OBJECTIVES, {**named, "process": process}, "objective")
+    return AlsoNextToken(objective, section["ar_weight"]) if "ar_weight" in section else objective
 
 
 def scoring_section(spec: Spec) -> Spec:

@@ -1,4 +1,5 @@
-"""Checkpoints of MDLM, of BD3-LM and of their AR baselines, and the folders they and Caduceus were published as.
+"""Checkpoints of MDLM, of BD3-LM and of their AR baselines, the folders they and Caduceus were published as, and models
+of other projects: llama2.c's file and the folders of Llama and GPT-2, which have readers of their own.
 
 A Lightning checkpoint holds the raw weights by name (``state_dict``), their exponential average as a bare list in the
 order of the parameters (``ema``), the configuration and a pickled tokenizer (``hyper_parameters``). A published folder
@@ -7,12 +8,14 @@ the ones ``models.dit`` uses, behind a prefix. What else they store is known by 
 and anything missing, is an error.
 """
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from dnadiff.checkpoints import causal_lm, llama2c
 from dnadiff.checkpoints.folder import build_denoiser, check_weights
 from dnadiff.checkpoints.foreign import Converted, folder_weights
 from dnadiff.checkpoints.manifest import sha256
@@ -42,17 +45,19 @@ def read_upstream(path: Path, *, weights: str | None = None, tokenizer: str | No
     """The model of a Lightning checkpoint or a published folder.
 
     Args:
-        path: A ``.ckpt`` file, or a folder with ``config.json``.
-        weights: ``ema`` (the default) or ``raw``; a folder holds one set and takes neither.
-        tokenizer: A folder with a tokenizer, or ``nucleotide``; None takes what the checkpoint says.
+        path: A ``.ckpt`` file, a ``.bin`` file of llama2.c, or a folder with ``config.json``.
+        weights: ``ema`` (the default) or ``raw``; a folder or a file of llama2.c holds one set and takes neither.
+        tokenizer: A folder with a tokenizer, or ``nucleotide``; of a file of llama2.c its ``tokenizer.bin``; None takes
+            what the checkpoint says.
 
     Raises:
         InputError: It cannot be read, lacks something, has something unknown, or needs what dnadiff has not.
     """
-    if path.is_dir():
+    single = path.is_file() and path.suffix == llama2c.SUFFIX and not zipfile.is_zipfile(path)
+    if path.is_dir() or single:
         if weights is not None:
             raise InputError(f"--weights {weights}: {path} holds one set of weights; leave it out")
-        return _folder(path, tokenizer)
+        return llama2c.read_llama2c(path, tokenizer=tokenizer) if single else _folder(path, tokenizer)
     if not path.exists():
         raise InputError(f"{path}: no such file; a checkpoint of MDLM or BD3-LM, or a folder of one, would work")
     return _lightning(path, weights or "ema", tokenizer)
@@ -87,6 +92,8 @@ def _folder(path: Path, tokenizer: str | None) -> Converted:
     values = read_foreign(config)
     if values.get("model_type") == "caduceus":
         return read_caduceus(path, values, tokenizer)
+    if values.get("model_type") in causal_lm.KINDS:
+        return causal_lm.read_causal_lm(path, values, tokenizer)
     settings = folder_settings(values, config)
     file, tensors = folder_weights(path, _parameters)
     facts = {"converted from": f"{settings.algo} folder"}

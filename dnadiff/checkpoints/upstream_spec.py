@@ -244,7 +244,7 @@ def folder_settings(values: Mapping[str, Any], path: Path) -> Settings:
     reader = Reader(values, path)
     kind = reader.text("model_type")
     if kind not in ("mdlm", "bd3lm"):
-        raise reader.refusal("model_type", kind, "mdlm, bd3lm and caduceus would work")
+        raise reader.refusal("model_type", kind, "mdlm, bd3lm, caduceus, llama and gpt2 would work")
     causal = reader.flag("causal", False)
     conditioned = reader.flag("time_conditioning", False) and not causal
     blocks = kind == "bd3lm" and not causal and reader.flag("cross_attn", True)

@@ -57,6 +57,11 @@ def documents(path: str | Path, rule: str = "auto") -> Iterator[str]:
     return (document for document in found if document.strip())
 
 
+def has_records(path: str | Path) -> bool:
+    """Whether a file's name says that its documents are records, so that no rule divides it."""
+    return str(path).lower().removesuffix(".gz").endswith((".jsonl", ".parquet"))
+
+
 def _plain(path: str | Path, rule: str) -> Iterator[str]:
     if rule in ("whole", "pieces"):
         text = _text(path)

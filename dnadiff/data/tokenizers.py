@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dnadiff.data import alphabet
+from dnadiff.data.llama_tokenizer import LlamaTokenizer
 from dnadiff.data.subwords import SubwordTokenizer
 from dnadiff.data.text_tokenizers import ByteTokenizer, Text8Tokenizer
 from dnadiff.data.tokenizer import Tokenizer, check_ids
@@ -153,7 +154,8 @@ NUCLEOTIDES = NucleotideTokenizer()
 _COMPLEMENT = np.array([0, 1, 2, 3, 4, 5, 6, 10, 9, 8, 7, 11])
 
 TOKENIZERS: dict[str, type[Tokenizer]] = {
-    kind.name: kind for kind in (NucleotideTokenizer, IdsTokenizer, ByteTokenizer, Text8Tokenizer, SubwordTokenizer)
+    kind.name: kind
+    for kind in (NucleotideTokenizer, IdsTokenizer, ByteTokenizer, Text8Tokenizer, SubwordTokenizer, LlamaTokenizer)
 }
 
 

@@ -16,7 +16,7 @@ from dnadiff.diffusion.next_token_objective import NextTokenNLL
 from dnadiff.diffusion.next_token_sampler import Autoregressive
 from dnadiff.diffusion.noise_search import CountSearch, NoiseSearch, PublishedSearch
 from dnadiff.diffusion.objective import Batch, MaskedNELBO, Noised, Objective, TokenLoss
-from dnadiff.diffusion.parameterization import D3PM, NextToken, Parameterization, Sedd, Subs
+from dnadiff.diffusion.parameterization import D3PM, NextToken, Parameterization, Revise, Sedd, Subs
 from dnadiff.diffusion.process import AbsorbingProcess, Process, UniformProcess
 from dnadiff.diffusion.remasking import Loop, ReMDM
 from dnadiff.diffusion.restricted import Rule, restricted
@@ -38,6 +38,7 @@ from dnadiff.diffusion.score_guidance import Score, ScoreGuided
 from dnadiff.diffusion.score_objective import ScoreEntropy
 from dnadiff.diffusion.sliding import Sliding
 from dnadiff.diffusion.stepwise import Analytic, Posterior
+from dnadiff.diffusion.sundae import Revising, Sundae
 from dnadiff.diffusion.truncation import Truncation
 from dnadiff.diffusion.uniform_objective import UniformNELBO
 
@@ -82,6 +83,8 @@ __all__ = [
     "PublishedSearch",
     "ReMDM",
     "Revealing",
+    "Revise",
+    "Revising",
     "Rule",
     "Sampler",
     "Score",
@@ -92,6 +95,7 @@ __all__ = [
     "Square",
     "SquareRoot",
     "Subs",
+    "Sundae",
     "TokenLoss",
     "Truncation",
     "UniformNELBO",

@@ -16,6 +16,9 @@ memory and time a token stay constant. Positions go on counting: rotary attentio
 is the same as counting from the window's edge, and no key is rotated twice. Keys of deeper layers were computed when
 older tokens were still in sight and carry them along, as in every sliding window.
 
+*Shift.* A denoiser with ``shift`` speaks of a block's first token at the last token before the block. That one stays
+out of the cache and is read again in every call: k + 1 tokens instead of k.
+
 *Draws* are addressed by the row and the block, so a sample depends neither on its batch nor on how far it is to go:
 shorter samples are the beginnings of longer ones up to the last whole block.
 
@@ -144,7 +147,9 @@ class _Rows:
 
     def __init__(self, sampler: BlockSampler, draws: Draws, conditions: Conditions) -> None:
         self.sampler, self.draws, self.conditions = sampler, draws, conditions
-        self.cache = KVCache(None if sampler.window is None else sampler.window - sampler.block_size)
+        self.again = int(sampler.denoiser.shift)  # tokens before a block that are read in all of its calls
+        own = 0 if self.again else sampler.block_size  # what is read again sees as much as it saw at first
+        self.cache = KVCache(None if sampler.window is None else sampler.window - own)
         self.pending: Tensor
         self.row: Tensor
 
@@ -237,6 +242,7 @@ class _Rows:
         out = sampler.denoiser(
             tokens, t, pattern=sampler.pattern, labels=self.conditions.labels, cache=self.cache, at=at
         )
-        self.cache.commit(self.pending.shape[1])
-        self.pending = self.pending[:, :0]
+        kept = min(self.again, self.pending.shape[1])
+        self.cache.commit(self.pending.shape[1] - kept)
+        self.pending = self.pending[:, self.pending.shape[1] - kept :]
         return out

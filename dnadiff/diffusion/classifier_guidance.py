@@ -73,7 +73,8 @@ def classifier_guided(denoiser: Denoiser, classifier: Classifier, gamma: float, 
         found = type(denoiser.parameterization).__name__
         raise InputError(f"classifier guidance: found a denoiser with {found}; one with Subs works")
     ask = Exact(classifier, denoiser.parameterization.allowed) if steps == "exact" else FirstOrder(classifier)
-    return denoiser.with_backbone(ClassifierGuided(denoiser.backbone, ask, gamma))
+    aligned = denoiser.aligned()
+    return aligned.with_backbone(ClassifierGuided(aligned.backbone, ask, gamma))
 
 
 Ask = Callable[[Tensor, Tensor, int], Tensor]

@@ -32,10 +32,15 @@ class NextTokenNLL(Objective):
     def loss(self, denoiser: Denoiser, batch: Batch, noised: Noised) -> TokenLoss:
         """Nats of every scored token from one causal call of the denoiser; 0 elsewhere."""
         log_p = denoiser(noised.xt, noised.t, pattern=BlockCausal(1), valid=batch.visible, labels=batch.labels)
-        log_p_next = log_p[:, :-1].gather(-1, batch.x0[:, 1:, None])[..., 0]
-        scored = _scored(batch)
-        nll = torch.cat([log_p_next.new_zeros(len(log_p), 1), -log_p_next], dim=1)
-        return TokenLoss(torch.where(scored, nll, 0.0), scored)
+        return next_token_loss(log_p, batch)
+
+
+def next_token_loss(log_p: Tensor, batch: Batch) -> TokenLoss:
+    """Nats of every scored token, of log p(the token after each position), (B, L, V)."""
+    log_p_next = log_p[:, :-1].gather(-1, batch.x0[:, 1:, None])[..., 0]
+    scored = _scored(batch)
+    nll = torch.cat([log_p_next.new_zeros(len(log_p), 1), -log_p_next], dim=1)
+    return TokenLoss(torch.where(scored, nll, 0.0), scored)
 
 
 def _scored(batch: Batch) -> Tensor:

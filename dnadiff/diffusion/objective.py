@@ -16,6 +16,7 @@ from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.process import AbsorbingProcess
 from dnadiff.diffusion.timesteps import draw_counts, draw_log_uniform, draw_times, smallest
 from dnadiff.errors import InputError
+from dnadiff.models.attention import Full, Pattern
 from dnadiff.random import Draws
 
 
@@ -142,6 +143,7 @@ class MaskedNELBO(Objective):
         importance_sampling: ``time`` draws move chances evenly by their logarithm instead of t, so that all weights are
             the same log(m(1) / m(eps)) (MDLM's switch of this name).
         reconstruction: Add what it costs to tell x_0 from itself at t = 0.
+        pattern: Who sees whom in training; the bound itself is that of ``Full``.
     """
 
     def __init__(
@@ -152,13 +154,14 @@ class MaskedNELBO(Objective):
         *,
         importance_sampling: bool = False,
         reconstruction: bool = False,
+        pattern: Pattern = Full(),
     ) -> None:
         if estimator not in ESTIMATORS:
             raise InputError(f"estimator={estimator!r}: there are {', '.join(ESTIMATORS)}")
         if importance_sampling and estimator != "time":
             raise InputError("importance_sampling=True: draws times; the count estimator has none")
         self.process, self.estimator, self.eps = process, estimator, eps
-        self.importance_sampling, self.reconstruction = importance_sampling, reconstruction
+        self.importance_sampling, self.reconstruction, self.pattern = importance_sampling, reconstruction, pattern
 
     def noise(self, batch: Batch, draws: Draws) -> Noised:
         """The batch, corrupted; pads and given tokens never are."""
@@ -173,7 +176,7 @@ class MaskedNELBO(Objective):
 
     def loss(self, denoiser: Denoiser, batch: Batch, noised: Noised) -> TokenLoss:
         """Nats of every token; 0 where the token was not masked, but for its reconstruction."""
-        log_p = denoiser(noised.xt, noised.t, valid=batch.visible, labels=batch.labels)
+        log_p = denoiser(noised.xt, noised.t, pattern=self.pattern, valid=batch.visible, labels=batch.labels)
         log_p_x0 = log_p.gather(-1, batch.x0[..., None])[..., 0]
         weight = noised.weight.to(log_p.dtype)
         cost = self._mask_cost(log_p[..., self.process.mask_id].exp(), noised.t) - log_p_x0

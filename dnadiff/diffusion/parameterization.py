@@ -165,3 +165,14 @@ class NextToken(Parameterization):
             xt: Tokens the logits belong to, (B, L) int64; not read, nothing is carried over.
         """
         return self.normalised(logits)
+
+
+class Revise(Parameterization):
+    """Every position is predicted anew from tokens that may all be wrong: nothing is carried over, and no mask is read.
+
+    Arguments and errors as of ``Parameterization``.
+    """
+
+    def forward(self, logits: Tensor, xt: Tensor) -> Tensor:
+        """Logarithms of p(x_0 | x_t) in nats, (B, L, V), normalised over ``allowed``; ``xt`` changes nothing."""
+        return self.normalised(logits)

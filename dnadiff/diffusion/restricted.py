@@ -28,7 +28,8 @@ Rule = Callable[[Tensor, Tensor], Tensor]
 
 def restricted(denoiser: Denoiser, rule: Rule) -> Denoiser:
     """The same denoiser, parameters shared, under a rule."""
-    return denoiser.with_backbone(RestrictedBackbone(denoiser.backbone, rule)).eval()
+    aligned = denoiser.aligned()
+    return aligned.with_backbone(RestrictedBackbone(aligned.backbone, rule)).eval()
 
 
 class RestrictedBackbone(Wrapper):

@@ -125,7 +125,8 @@ class Sampler(abc.ABC):
                 positions revealed, less those masked again.
 
         Raises:
-            InputError: ``allowed`` leaves a position nothing that the model can produce.
+            InputError: ``allowed`` leaves a position nothing that the model can produce, or a row begins with a mask
+                and the model speaks of tokens at the position before them.
         """
         out = x.clone()
         for rows, conditions in self.calls(x, allowed, labels, progress):
@@ -136,6 +137,10 @@ class Sampler(abc.ABC):
         self, x: Tensor, allowed: Tensor | None, labels: Tensor | None, progress: Callable[[int], None] | None
     ) -> Iterator[tuple[slice, Conditions]]:
         """The rows that are walked together and what is asked of them, call by call."""
+        if self.denoiser.shift and (x[:, :1] == self.process.mask_id).any():
+            raise InputError(
+                "position 0 is masked; a model with shift continues what is given: [BOS] or a prompt works"
+            )
         if allowed is not None:
             allowed = allowed.to(x.device).expand(*x.shape, allowed.shape[-1])
         conditions = Conditions(allowed, labels, progress or (lambda _: None))

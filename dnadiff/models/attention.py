@@ -62,6 +62,13 @@ class Pattern(abc.ABC):
         """Position of each of n tokens from number ``first`` on, (n - first,) int64, for the rotary angles."""
         return torch.arange(first, n, device=device)
 
+    def before(self, n: int, device: torch.device | None = None) -> Tensor:
+        """Which of n tokens stands before each, (n,) int64; the first stands for itself.
+
+        A network of next tokens says there what it thinks of the token; see ``Denoiser``'s ``shift``.
+        """
+        return (torch.arange(n, device=device) - 1).clamp(min=0)
+
     def parts(self, first: int, last: int, n: int) -> list[Part]:
         """The queries first..last - 1 of n tokens, in parts; its queries may see no other keys than a part's."""
         return [Part(first, last, ((0, n),), whole=False)]
@@ -143,6 +150,17 @@ class BlockDiffusion(Pattern):
         if n % 2:
             raise InputError(f"BlockDiffusion reads [x_t ; x_0] of 2L tokens, got {n}, an odd number")
         return torch.arange(first, n, device=device) % (n // 2)
+
+    def before(self, n: int, device: torch.device | None = None) -> Tensor:
+        """Within a block the noisy token before, at its beginning the last clean one of the block before.
+
+        So a block is told nothing that sampling will not know, and blocks of 1 are told what a network of next tokens
+        is told. Clean tokens have the clean ones before them.
+        """
+        i = torch.arange(n, device=device)
+        inside = (i < n // 2) & (i % (n // 2) % self.block_size != 0)
+        clean = n // 2 + (i % (n // 2) - 1).clamp(min=0)
+        return torch.where(inside, i - 1, torch.where(i == 0, 0, clean))
 
     def parts(self, first: int, last: int, n: int) -> list[Part]:
         """Chunks of whole blocks: noisy ones with their noisy keys and the clean ones before them; clean ones."""

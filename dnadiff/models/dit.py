@@ -20,6 +20,7 @@ from dnadiff.models.layers import (
     Embedding,
     LayerNorm,
     SigmaEmbedding,
+    angles_at,
     blocks_to_run,
     condition,
     modulate,
@@ -72,7 +73,7 @@ class Block(nn.Module):
         cache: KVCache | None, layer: int, at: Tensor | slice | None,
     ) -> Tensor:  # fmt: skip
         q, k, v = self._qkv(h, at)
-        q, k, v = (y.transpose(1, 2) for y in (rotate(q, *_angles(rotary, at)), rotate(k, *rotary), v))
+        q, k, v = (y.transpose(1, 2) for y in (rotate(q, *angles_at(rotary, at)), rotate(k, *rotary), v))
         if cache is not None:
             k, v = cache.extend(layer, k, v)
         return self.attn_out(rearrange(attention(q, k, v), "b h n k -> b n (h k)"))
@@ -214,8 +215,3 @@ class DiT(nn.Module):
         if at is None or self.attention == "flash":  # flash-attn masks nothing but what lies behind the last query
             return pick(last(x, c, rotary, attention, cache, layer, None), at)
         return last(x, c, rotary, look(pattern, n, at=at, **seen), cache, layer, at)
-
-
-def _angles(rotary: Rotary, at: Tensor | slice | None) -> Rotary:
-    """Those of the tokens ``at``: (M, K/2), or (B, M, K/2)."""
-    return rotary if at is None else (rotary[0][at], rotary[1][at])

@@ -14,15 +14,15 @@ from dnadiff.errors import InputError
 MAX_PERIOD = 10_000.0
 
 
-def rotary_angles(positions: Tensor, head_width: int) -> tuple[Tensor, Tensor]:
+def rotary_angles(positions: Tensor, head_width: int, base: float = MAX_PERIOD) -> tuple[Tensor, Tensor]:
     """Cosines and sines of the rotary angles, (N, K/2) float32 each.
 
     They are computed in float64, so that far positions stay exact.
 
-    Su et al., RoFormer, 2021; base 10,000.
+    Su et al., RoFormer, 2021; base 10,000 there.
     """
     index = torch.arange(0, head_width, 2, device=positions.device, dtype=torch.float64)
-    angles = positions.double()[:, None] * MAX_PERIOD ** (-index / head_width)
+    angles = positions.double()[:, None] * base ** (-index / head_width)
     return angles.cos().float(), angles.sin().float()
 
 
@@ -31,6 +31,11 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     a, b = x.chunk(2, dim=-1)
     cos, sin = cos[..., None, :].to(x.dtype), sin[..., None, :].to(x.dtype)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+
+def angles_at(rotary: tuple[Tensor, Tensor], at: Tensor | slice | None) -> tuple[Tensor, Tensor]:
+    """The angles (N, K/2) of the tokens ``at``: (M, K/2), or (B, M, K/2); all for None."""
+    return rotary if at is None else (rotary[0][at], rotary[1][at])
 
 
 def blocks_to_run(layer: int | None, n_blocks: int) -> int | None:

@@ -19,6 +19,7 @@ ALGOS = {
     "udlm": ("schiff2025simple",),
     "ar": (),
     "mlm": ("devlin2019bert",),
+    "sundae": ("savinov2022step", "han2024transfer"),
 }
 """Papers of an algorithm, its default sampler's included."""
 ESTIMATORS = {"count": ("ou2025your",), "time": (), "auto": ()}
@@ -26,7 +27,12 @@ OPTIMIZERS = {
     "adamw": ("loshchilov2019decoupled",),
     "muon": ("jordan2024muon", "liu2025muon", "loshchilov2019decoupled"),
 }
-BACKBONES = {"dit": ("peebles2023scalable",), "caduceus": ("schiff2024caduceus", "gu2023mamba")}
+BACKBONES = {
+    "dit": ("peebles2023scalable",),
+    "caduceus": ("schiff2024caduceus", "gu2023mamba"),
+    "llama": ("touvron2023llama",),
+    "gpt2": ("radford2019language",),
+}
 ALWAYS = ("nguyen2023hyenadna", "schiff2024caduceus")
 """The numbering of the bases."""
 GENOMES = {"ae952b2873ef8badc956925a61c5b536d4e40322b4e8b15dde3d8eda7ce3c879": "blattner1997complete"}

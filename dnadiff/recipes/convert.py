@@ -1,4 +1,4 @@
-"""``dna-diff convert``: a model folder from a checkpoint of MDLM, BD3-LM or their AR baselines."""
+"""``dna-diff convert``: a model folder from a checkpoint of another project, such as MDLM, BD3-LM or llama2.c."""
 
 import sys
 from pathlib import Path
@@ -23,10 +23,12 @@ def convert(
     """The model folder that a foreign checkpoint becomes. Nothing in the checkpoint is run.
 
     Args:
-        source: A Lightning checkpoint, a folder with ``config.json`` and weights, or the id of one on the hub.
+        source: A Lightning checkpoint, a file of llama2.c, a folder with ``config.json`` and weights, or the id of one
+            on the hub.
         out: Folder to write, which must not exist or be empty.
         weights: ``ema`` (the default) or ``raw``, of a Lightning checkpoint.
-        tokenizer: A folder with ``tokenizer.json``, or with the files of GPT-2 or BERT; or ``nucleotide``.
+        tokenizer: A folder with ``tokenizer.json``, or with the files of GPT-2 or BERT; or ``nucleotide``; of a file of
+            llama2.c its ``tokenizer.bin``.
         quiet: Print errors only.
         argv: The command line, for the provenance.
 

@@ -4,11 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from dnadiff.data.subwords import read_subwords
-from dnadiff.data.text_tokenizers import ByteTokenizer, Text8Tokenizer
 from dnadiff.data.tokenizer import TextTokenizer, Tokenizer
 from dnadiff.data.tokenizers import NUCLEOTIDES
 from dnadiff.errors import InputError
+from dnadiff.recipes.text_corpus import tokenizer_named
 from dnadiff.schema.finetune import SCRATCH, FinetuneConfig
 from dnadiff.schema.text import TaskConfig
 
@@ -41,8 +40,9 @@ def reading(config: FinetuneConfig, begun: Path | None = None) -> Reading:
         InputError: The model cannot be read, or a setting does not go with what it reads.
     """
     if config.start == SCRATCH and begun is None:
-        return Reading(config, _new(config))
-    from dnadiff.checkpoints.folder import load_tokenizer
+        named = config.tokenizer
+        return Reading(config, NUCLEOTIDES if config.task.name == "dna" else tokenizer_named(named))
+    from dnadiff.checkpoints.folder import load_tokenizer  # costs torch, which scratch needs later only
 
     tokenizer = load_tokenizer(config.start if begun is None else begun)
     if isinstance(tokenizer, TextTokenizer):
@@ -50,12 +50,3 @@ def reading(config: FinetuneConfig, begun: Path | None = None) -> Reading:
     if config.task.name == "text":
         raise InputError(f"task=text: {config.start} does not read text; a run of text, or scratch, would work")
     return Reading(config, tokenizer)
-
-
-def _new(config: FinetuneConfig) -> Tokenizer:
-    wanted = config.tokenizer
-    if config.task.name == "dna":
-        return NUCLEOTIDES
-    if wanted.name == "folder":
-        return read_subwords(str(wanted.path))
-    return {"bytes": ByteTokenizer, "text8": Text8Tokenizer}[wanted.name]()

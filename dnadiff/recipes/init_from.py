@@ -3,21 +3,37 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
-from dnadiff.checkpoints.folder import load, read_spec
+from dnadiff.checkpoints.folder import build_denoiser, load, read_spec
+from dnadiff.checkpoints.mask_row import mask_row
 from dnadiff.diffusion import Denoiser
 from dnadiff.errors import InputError
+from dnadiff.random import key64
 
-NETWORK = ("name", "hidden_size", "n_blocks", "n_heads", "cond_dim", "adaln", "stem", "rc")
+NETWORK = (
+    "name", "hidden_size", "n_blocks", "n_heads", "cond_dim", "adaln", "stem", "rc", "n_kv_heads", "mlp_size",
+    "positions", "rope_base", "norm_eps", "tied",
+)  # fmt: skip
 """What two models must agree on besides their tokens."""
+
+EMBEDDINGS = ("vocab_embed.embedding", "embed.weight")
+"""What the networks that can read from left to right call the embedding of their tokens."""
+
+
+def fresh(spec: Mapping[str, Any], seed: int) -> Denoiser:
+    """The denoiser of a spec with the initial weights of a seed; PyTorch's generator is left where they end."""
+    torch.manual_seed(key64("init", seed) >> 1)
+    return build_denoiser(spec)
 
 
 def start_from(folder: str, denoiser: Denoiser, spec: Mapping[str, Any]) -> None:
     """Gives a fresh denoiser the (averaged) weights of a trained one.
 
     The two may differ in method, block size, window and dropout, not in the network or the meaning of its tokens.
-    A network that is told classes may begin with one that was not: what it adds for them starts fresh.
+    A network that is told classes may begin with one that was not: what it adds for them starts fresh. A model of next
+    tokens never read the mask, so the embedding of the mask starts fresh too, as the mean of those of the tokens.
 
     Args:
         folder: Run or model folder.
@@ -38,6 +54,21 @@ def start_from(folder: str, denoiser: Denoiser, spec: Mapping[str, Any]) -> None
             here, there = (f"model.{named}={str(value).lower()}" for value in (new, old))
             raise InputError(f"{key}: was built with {there}, and this run has {here}; {there} would work")
     _copy(source, denoiser.backbone, "backbone." if "rc" in spec["backbone"] else "", key)
+    if theirs["parameterization"]["name"] == "next_token" != spec["parameterization"]["name"]:
+        _new_mask(denoiser)
+
+
+def embedding_name(backbone: nn.Module) -> str:
+    """What a network that can read from left to right calls the embedding of its tokens."""
+    return next(name for name in EMBEDDINGS if name in dict(backbone.named_parameters()))
+
+
+def _new_mask(denoiser: Denoiser) -> None:
+    """Overwrites the embedding of the mask, with noise of PyTorch's generator."""
+    embedding = denoiser.backbone.get_parameter(embedding_name(denoiser.backbone))
+    mask_id, ordinary = denoiser.process.mask_id, denoiser.parameterization.allowed
+    with torch.no_grad():
+        embedding[mask_id] = mask_row(embedding, ordinary, torch.default_generator)
 
 
 def _value(backbone: Mapping[str, Any], name: str) -> object:

@@ -78,6 +78,8 @@ def training_in_words(config: Config) -> str:
         return "ar, exact likelihood"
     conditioning = "conditioned on time" if config.time_conditioning else "no time conditioning"
     ablated = [f"no {key.replace('_', ' ')}" for key in ("carry_over", "zero_mask") if not getattr(algo, key)]
+    if algo.name == "sundae":
+        return ", ".join([algo.name, "two repairs", *(["beginnings given"] if algo.prefix else [])])
     what = (
         "15 % of the bases" if algo.name == "mlm" else f"{algo.T} steps" if algo.T else f"{config.estimator} estimator"
     )
@@ -85,7 +87,13 @@ def training_in_words(config: Config) -> str:
     blocks = [f"blocks of {sizes}"] if config.block_size else []
     if algo.clip or algo.clip_search:
         blocks += [f"noise levels {algo.clip[0]:g} to {algo.clip[1]:g}" if algo.clip else "noise levels searched"]
-    return ", ".join([algo.name, *ablated, *blocks, what, conditioning])
+    on_the_way = [
+        *([f"growing from 1 in {algo.grow:,} steps"] if algo.grow else []),
+        *([f"attention opening in {algo.opening:,} steps ({algo.opening_by})"] if algo.opening else []),
+        *(["read at the base before"] if algo.shift else []),
+        *([f"{algo.ar_weight:g} of the autoregressive loss"] if algo.ar_weight else []),
+    ]
+    return ", ".join([algo.name, *ablated, *blocks, *on_the_way, what, conditioning])
 
 
 def _mdlm(config: Config, tokenizer: Tokenizer) -> Method:
@@ -99,7 +107,16 @@ def _mdlm(config: Config, tokenizer: Tokenizer) -> Method:
     if algo.importance_sampling:
         whole |= {"importance_sampling": True}
     bound = {"name": "masked_nelbo", "estimator": config.estimator, **whole}
-    return Method(parameterization, {"name": "absorbing"}, bound)
+    training = bound
+    if algo.opening:
+        opening = {"steps": algo.opening, "how": algo.opening_by, "length": config.model.length}
+        training = {"name": "opening_attention", "estimator": config.estimator, **opening}
+    return Method(parameterization, {"name": "absorbing"}, _with_ar(training, algo.ar_weight), bound)
+
+
+def _with_ar(training: Section, weight: float) -> Section:
+    """The training objective, and the autoregressive one beside it if it weighs anything."""
+    return {**training, "ar_weight": weight} if weight else training
 
 
 def _bd3lm(config: Config, tokenizer: Tokenizer) -> Method:
@@ -107,9 +124,11 @@ def _bd3lm(config: Config, tokenizer: Tokenizer) -> Method:
     training, algo = bound, config.algo
     if algo.block_sizes:
         training = {"name": "mixed_block_nelbo", "block_sizes": algo.block_sizes, "estimator": config.estimator}
+    elif algo.grow:
+        training = {**bound, "name": "growing_blocks", "steps": algo.grow}
     elif algo.clip:
         training = {**bound, "clip": algo.clip}
-    return Method({"name": "subs"}, {"name": "absorbing"}, training, bound)
+    return Method({"name": "subs"}, {"name": "absorbing"}, _with_ar(training, algo.ar_weight), bound)
 
 
 def _d3pm(config: Config, tokenizer: Tokenizer) -> Method:
@@ -126,6 +145,12 @@ def _udlm(config: Config, tokenizer: Tokenizer) -> Method:
     process = {"name": "uniform", "tokens": allowed_tokens(config, tokenizer)}
     scoring = {"name": "uniform_nelbo", "reconstruction": True}
     return Method({"name": "d3pm", "subs_masking": True}, process, {"name": "uniform_nelbo"}, scoring)
+
+
+def _sundae(config: Config, tokenizer: Tokenizer) -> Method:
+    process = {"name": "uniform", "tokens": allowed_tokens(config, tokenizer)}
+    scoring = {"name": "uniform_nelbo", "reconstruction": True}
+    return Method({"name": "revise"}, process, {"name": "sundae", "prefix": config.algo.prefix}, scoring)
 
 
 def _ar(config: Config, tokenizer: Tokenizer) -> Method:
@@ -145,6 +170,7 @@ _METHODS: dict[str, Callable[[Config, Tokenizer], Method]] = {
     "d3pm": _d3pm,
     "sedd": _sedd,
     "udlm": _udlm,
+    "sundae": _sundae,
     "ar": _ar,
     "mlm": _mlm,
 }

@@ -8,9 +8,11 @@ from dnadiff.data.tokenizer import Tokenizer
 from dnadiff.data.tokenizers import NUCLEOTIDES
 from dnadiff.schema import ModelConfig
 
-_SIZES = {
+SIZES = {
     "dit": ("hidden_size", "n_blocks", "n_heads", "cond_dim", "dropout", "adaln", "stem"),
     "caduceus": ("hidden_size", "n_blocks", "cond_dim", "adaln"),
+    "llama": ("hidden_size", "n_blocks", "n_heads", "n_kv_heads", "mlp_size", "rope_base", "norm_eps", "tied"),
+    "gpt2": ("hidden_size", "n_blocks", "n_heads", "mlp_size", "norm_eps"),
 }
 
 
@@ -25,7 +27,8 @@ def backbone_section(model: ModelConfig, n_classes: int = 0, tokenizer: Tokenize
     return {
         "name": model.backbone,
         "vocab_size": tokenizer.vocab_size,
-        **{key: getattr(model, key) for key in _SIZES[model.backbone]},
+        **{key: getattr(model, key) for key in SIZES[model.backbone]},
+        **({"positions": model.positions or model.length} if model.backbone == "gpt2" else {}),
         **({"n_classes": n_classes} if n_classes else {}),
         **({"rc": NUCLEOTIDES.complement(np.arange(NUCLEOTIDES.vocab_size)).tolist()} if model.rc else {}),
     }

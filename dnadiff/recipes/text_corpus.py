@@ -17,6 +17,7 @@ import numpy as np
 
 from dnadiff.data import atomic
 from dnadiff.data.dataset import Dataset
+from dnadiff.data.documents import has_records
 from dnadiff.data.plain_json import read_json
 from dnadiff.data.stream import sha256_of
 from dnadiff.data.subwords import SubwordTokenizer, read_subwords, train_bpe
@@ -153,8 +154,7 @@ def source_of(name: str, part: str, text: TextConfig) -> Source:
         if named not in SETS:
             raise InputError(f"{name}: {named} is no set of texts; {did_you_mean(named, SETS)}")
         known = SETS[named]
-        plain = Path(file.lower().removesuffix(".gz")).suffix not in (".jsonl", ".parquet")
-        return Source(Path(file), known.documents if plain else "auto", known.detokenizer)
+        return Source(Path(file), "auto" if has_records(file) else known.documents, known.detokenizer)
     if name in SETS and not Path(name).exists():
         return Source(fetched(name, part), "auto", SETS[name].detokenizer)
     return Source(Path(name), text.documents, text.detokenizer)
@@ -185,12 +185,32 @@ def tokenizer_of(config: Config, sources: dict[str, Source]) -> TextTokenizer:
     Raises:
         InputError: The folder holds none, or one of another size than was asked for.
     """
-    wanted = config.tokenizer
+    return _learned(config, sources) if config.tokenizer.name == "bpe" else tokenizer_named(config.tokenizer)
+
+
+def tokenizer_named(wanted: TokenizerConfig) -> TextTokenizer:
+    """The tokenizer of text that is there without a text to learn it from.
+
+    Args:
+        wanted: Any but ``bpe`` and ``nucleotide``.
+
+    Raises:
+        InputError: The folder holds none, or one of another size than was asked for.
+    """
     if wanted.name == "folder":
         return _checked(read_subwords(str(wanted.path)), wanted)
-    if wanted.name == "bpe":
-        return _learned(config, sources)
+    if wanted.name == "model":
+        return _of_model(str(wanted.path))
     return {"bytes": ByteTokenizer, "text8": Text8Tokenizer}[wanted.name]()
+
+
+def _of_model(folder: str) -> TextTokenizer:
+    from dnadiff.checkpoints.folder import load_tokenizer
+
+    found = load_tokenizer(folder)
+    if not isinstance(found, TextTokenizer):
+        raise InputError(f"tokenizer.path={folder}: its tokens are {found.name}; a model of text would work")
+    return found
 
 
 def _checked(found: SubwordTokenizer, wanted: TokenizerConfig) -> SubwordTokenizer:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dnadiff.data.documents import END, KEY, documents
+from dnadiff.data.documents import END, KEY, documents, has_records
 from dnadiff.data.partial_fasta import Text
 from dnadiff.data.tokenizer import TextTokenizer
 from dnadiff.diffusion import Sampler
@@ -177,8 +177,7 @@ def prompts_of(prompt: str | None, file: str | None) -> list[str]:
         return [] if prompt is None else [prompt]
     if prompt is not None:
         raise InputError("--prompts: contradicts --prompt; leave one out")
-    records = file.lower().removesuffix(".gz").endswith((".jsonl", ".parquet"))
-    found = list(documents(file, "auto" if records else "line"))
+    found = list(documents(file, "auto" if has_records(file) else "line"))
     if not found:
         raise InputError(f"{file}: found no prompt; one on every line would work")
     return found

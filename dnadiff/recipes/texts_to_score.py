@@ -1,13 +1,13 @@
 """Which windows of text an evaluation scores: those of a run's split, or of other texts, as the model's were cut."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dnadiff.checkpoints.folder import model_folder, read_provenance
+from dnadiff.data.documents import has_records
 from dnadiff.data.text_windows import Part, TextWindows
 from dnadiff.data.tokenizer import TextTokenizer
 from dnadiff.errors import InputError
@@ -29,7 +29,8 @@ def texts_to_score(
         spec: Of the model.
         tokenizer: The model's.
         data: A text to score whole: a file, a named set or ``SET=FILE``; None scores a split.
-        split: ``test``, ``valid`` or ``train``; of a named set the test part is scored.
+        split: ``test``, ``valid`` or ``train``; of a named set the validation part is scored, as in
+            MDLM's zero-shot table.
 
     Raises:
         InputError: An input cannot be used.
@@ -40,8 +41,8 @@ def texts_to_score(
         raise InputError(f"{run}: is a model folder, which has no text or split; {would}")
     if data is None:
         return _of_run(run, tokenizer, split)
-    text = TextConfig() if alone else run_config(run).text
-    store = source_of(data, "test", replace(text, detokenizer="none")).store(tokenizer)
+    rule = "auto" if alone or has_records(data) else run_config(run).text.documents
+    store = source_of(data, "valid", TextConfig(documents=rule)).store(tokenizer)
     found = TextWindows(
         Part(store, 0, store.documents), tokenizer, int(spec["length"]), seed=0, bos=bool(spec.get("bos", False)),
         **_cut(spec),

@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from dnadiff.checkpoints.folder import build_denoiser, build_objective
+from dnadiff.checkpoints.folder import build_objective
 from dnadiff.data.dataset import Dataset
 from dnadiff.data.tokenizer import TextTokenizer, Tokenizer, in_spec
 from dnadiff.data.tokenizers import NUCLEOTIDES
 from dnadiff.diffusion import AbsorbingProcess, CountSearch, Denoiser, NoiseSearch, Objective, PublishedSearch
 from dnadiff.errors import InputError, ResourceError
 from dnadiff.models.caduceus import Caduceus
+from dnadiff.models.decoder import Decoder
 from dnadiff.models.dit import DiT
-from dnadiff.random import Draws, key64
+from dnadiff.random import Draws
 from dnadiff.recipes.corpus import Corpus
-from dnadiff.recipes.init_from import start_from
+from dnadiff.recipes.init_from import fresh, start_from
 from dnadiff.recipes.methods import allowed_tokens, method_of, training_in_words
 from dnadiff.recipes.network import backbone_section
 from dnadiff.schema import Config
@@ -121,9 +122,8 @@ def plan(config: Config, corpus: Corpus, *, begun: bool = False) -> Plan:
     _check_memory(config)
     if config.logger == "wandb":
         check_tracking()
-    torch.manual_seed(key64("init", config.seed) >> 1)
     spec = spec_of(config, corpus.tokenizer)
-    denoiser = build_denoiser(spec)
+    denoiser = fresh(spec, config.seed)
     if config.init_from and not begun:
         start_from(config.init_from, denoiser, spec)
     _implement(denoiser, config)
@@ -164,6 +164,7 @@ def spec_of(config: Config, tokenizer: Tokenizer = NUCLEOTIDES) -> dict[str, Any
         "length": model.length,
         "bos": config.data.bos,
         "time_conditioning": config.time_conditioning,
+        **({"shift": True} if config.algo.shift else {}),
         "tokenizer": in_spec(tokenizer),
         **cut,
         "backbone": backbone_section(model, len(config.data.classes), tokenizer),
@@ -214,7 +215,7 @@ def _check_memory(config: Config) -> None:
     """
     model, optim, world = config.model, config.optim, ranks.world()
     tokens = micro_batch(optim.batch_size, optim.accumulate, world) * model.length * (2 if model.rc else 1)
-    weights = (12 if model.backbone == "dit" else 6) * model.hidden_size**2 * model.n_blocks
+    weights = (6 if model.backbone == "caduceus" else 12) * model.hidden_size**2 * model.n_blocks
     needed = 4 * 4 * weights // world + 2 * tokens * model.hidden_size * model.n_blocks
     device = ranks.device()
     there = torch.cuda.get_device_properties(device).total_memory if device != "cpu" else _installed()
@@ -251,7 +252,7 @@ def _implement(denoiser: Denoiser, config: Config) -> None:
     if config.scan == "mamba_ssm" and not torch.cuda.is_available():
         raise InputError("scan=mamba_ssm: runs on GPUs only and there is none; scan=torch works")
     for module in denoiser.modules():
-        if isinstance(module, DiT):
+        if isinstance(module, DiT | Decoder):
             module.attention = "sdpa" if wanted == "auto" else wanted
         elif isinstance(module, Caduceus):
             module.scan = "torch" if config.scan == "auto" else config.scan

@@ -16,6 +16,7 @@ from dnadiff.diffusion import (
     Posterior,
     ReMDM,
     Revealing,
+    Revising,
     Rule,
     Sampler,
     Sliding,
@@ -35,6 +36,7 @@ class Walk:
         sampler: A name of ``SAMPLERS``; None is the exact one of the model.
         steps: Steps of ``ancestral``, ``remdm``, ``posterior`` and ``analytic``; None is one a base.
             With blocks: of each block.
+        candidates: Samples that ``revising`` makes of each sequence and chooses the best of; None is 8.
         tokens_per_step: Bases ``first_hitting`` reveals at once; None is 1, which is exact.
         temperature: Above 0; below 1 sharper, above 1 flatter.
         nucleus: Keep the likeliest bases up to this probability, in (0, 1]; 1 keeps all.
@@ -60,6 +62,7 @@ class Walk:
 
     sampler: str | None = None
     steps: int | None = None
+    candidates: int | None = None
     tokens_per_step: int | None = None
     temperature: float = 1.0
     nucleus: float = 1.0
@@ -133,6 +136,10 @@ def _analytic(denoiser: Denoiser, walk: Walk, length: int, shared: Shared) -> Sa
     return Analytic(denoiser, length if walk.steps is None else walk.steps, **shared)
 
 
+def _revising(denoiser: Denoiser, walk: Walk, length: int, shared: Shared) -> Sampler:
+    return Revising(denoiser, **walk.given("steps", "candidates"), **shared)
+
+
 def _autoregressive(denoiser: Denoiser, walk: Walk, length: int, shared: Shared) -> Sampler:
     return Autoregressive(denoiser, **shared)
 
@@ -145,6 +152,7 @@ SAMPLERS = {
     "remdm": Kind(ReMDM, MASKED, ("steps", "remask", "eta", "t_on", "t_off", "alpha_on"), _remdm),
     "posterior": Kind(Posterior, "a model that revises bases (algo=udlm or algo=d3pm)", ("steps",), _posterior),
     "analytic": Kind(Analytic, "a model of ratios (algo=sedd)", ("steps",), _analytic),
+    "revising": Kind(Revising, "a model that repairs bases (algo=sundae)", ("steps", "candidates"), _revising),
     "autoregressive": Kind(Autoregressive, "a model of next tokens (algo=ar)", (), _autoregressive),
 }
 """The samplers a command may name; of those that go with a model the first is its default."""

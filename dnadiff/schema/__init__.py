@@ -232,7 +232,7 @@ class Config:
         time_conditioning: Tell the network the noise level.
         precision: Training precision; ``auto`` is bf16 where the processor computes it faster, else fp32.
         compile: Compile the training step; ``auto`` does if a compiler is there.
-        attention: The implementation of attention, of model.backbone=dit.
+        attention: The implementation of attention, of model.backbone=dit, llama and gpt2.
         scan: The implementation of the recurrence of model.backbone=caduceus; ``auto`` is ``torch``, and ``mamba_ssm``
             takes the kernels of that package on a GPU.
         init_from: Run or model folder whose weights the training begins with; None begins with random ones.
@@ -277,9 +277,9 @@ class Config:
         choice("compile", self.compile, COMPILES)
         choice("attention", self.attention, ATTENTIONS)
         choice("scan", self.scan, SCANS)
-        for key, owner in (("attention", "dit"), ("scan", "caduceus")):
-            found = f"{key}={getattr(self, key)}: belongs to model.backbone={owner}; leave it out"
-            require(getattr(self, key) == "auto" or self.model.backbone == owner, found)
+        for key, owners in (("attention", ("dit", "llama", "gpt2")), ("scan", ("caduceus",))):
+            found = f"{key}={getattr(self, key)}: belongs to model.backbone={' or '.join(owners)}; leave it out"
+            require(getattr(self, key) == "auto" or self.model.backbone in owners, found)
         choice("logger", self.logger, LOGGERS)
         unused = self.logger == "wandb" or self.wandb == WandbConfig()
         require(unused, f"logger={self.logger}: has no use for wandb.*; add logger=wandb or leave them out")

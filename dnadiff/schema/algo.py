@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields
 
 from dnadiff.schema.checks import choice, number, require
 
-ALGOS = ("mdlm", "bd3lm", "d3pm", "sedd", "udlm", "ar", "mlm")
+ALGOS = ("mdlm", "bd3lm", "d3pm", "sedd", "udlm", "ar", "mlm", "sundae")
 ESTIMATORS = ("auto", "count", "time")
 
 _OWNERS = {  # key -> the methods that have a use for it
@@ -16,7 +16,14 @@ _OWNERS = {  # key -> the methods that have a use for it
     "block_sizes": ("bd3lm",),
     "clip": ("bd3lm",),
     "clip_search": ("bd3lm",),
+    "shift": ("mdlm", "bd3lm"),
+    "grow": ("bd3lm",),
+    "opening": ("mdlm",),
+    "opening_by": ("mdlm",),
+    "ar_weight": ("mdlm", "bd3lm"),
+    "prefix": ("sundae",),
 }
+OPENINGS = ("random", "reach")
 
 
 @dataclass
@@ -28,7 +35,8 @@ class AlgoConfig:
             over blocks (Arriola et al. 2025). ``d3pm``: in ``T`` steps without what SUBS substitutes (Austin et al.
             2021). ``sedd``: score entropy (Lou et al. 2023). ``udlm``: uniform noise instead
             of masks (Schiff et al. 2024). ``ar``: the same transformer, from left to right. ``mlm``: 15 % of the bases
-            hidden or falsified (Devlin et al. 2019).
+            hidden or falsified (Devlin et al. 2019). ``sundae``: bases falsified and repaired twice (Savinov et al.
+            2022), which AR2Diff makes of autoregressive models (Han et al. 2024).
         T: Time steps of the bound; 0 is continuous time (mdlm, d3pm).
         carry_over: Copy bases that are not masked; false is an ablation (mdlm).
         zero_mask: Give the mask no probability; false is an ablation (mdlm).
@@ -40,6 +48,14 @@ class AlgoConfig:
         clip: Lowest and highest noise level to train on, as numbers of masked bases of a block (estimator=count) or as
             times (estimator=time); empty: all (bd3lm).
         clip_search: Choose ``clip`` anew at every validation, by how much the loss of a block varies (bd3lm).
+        shift: Let the network speak of a base at the position before it, as one that was trained from left to right
+            (mdlm, bd3lm).
+        grow: Steps during which blocks double from 1 to ``block_size``; 0 has them of that size at once (bd3lm).
+        opening: Steps during which attention opens from causal to full; 0 has it full at once (mdlm).
+        opening_by: ``random``: a growing random share of what lies right. ``reach``: a growing stretch of it (mdlm).
+        ar_weight: Weight of the loss of predicting every base from those to its left, which keeps that ability; 0 is
+            none (mdlm, bd3lm).
+        prefix: Cut every window at a random place and learn what lies right of it given what lies left (sundae).
     """
 
     name: str = "mdlm"
@@ -51,10 +67,18 @@ class AlgoConfig:
     block_sizes: list[int] = field(default_factory=list)
     clip: list[float] = field(default_factory=list)
     clip_search: bool = False
+    shift: bool = False
+    grow: int = 0
+    opening: int = 0
+    opening_by: str = "random"
+    ar_weight: float = 0.0
+    prefix: bool = False
 
     def __post_init__(self) -> None:
         choice("algo.name", self.name, ALGOS)
-        number("algo.T", self.T, 0)
+        for key in ("T", "grow", "opening", "ar_weight"):
+            number(f"algo.{key}", getattr(self, key), 0)
+        choice("algo.opening_by", self.opening_by, OPENINGS)
         defaults = {of.name: of.default for of in fields(self)}
         for key, owners in _OWNERS.items():
             value = getattr(self, key)
@@ -64,6 +88,9 @@ class AlgoConfig:
                 ours, f"algo.{key}={shown}: belongs to algo={' or '.join(owners)}; leave it out of algo={self.name}"
             )
         require(self.name != "d3pm" or self.T > 0, "algo.T=0: d3pm takes steps; algo.T=1000 would work")
+        plain = not (self.opening or self.ar_weight) or (self.carry_over and self.zero_mask and not self.T)
+        plain = plain and not ((self.opening or self.ar_weight) and self.importance_sampling)
+        require(plain, "algo.opening and algo.ar_weight: go with the plain bound; leave the other keys of algo out")
         steps = f"algo.importance_sampling=true: draws times, and algo.T={self.T} has steps; leave one out"
         require(not (self.importance_sampling and self.T), steps)
 
@@ -91,6 +118,14 @@ def check_blocks(algo: AlgoConfig, block_size: int | None, estimator: str, lengt
         one, f"{many}: needs all noise levels, whose best part differs by size; leave algo.clip and clip_search out"
     )
     require(not (searched and clipped), "algo.clip_search=true: chooses algo.clip itself; leave one out")
+    grown = not (algo.grow and (searched or clipped or algo.block_sizes))
+    require(
+        grown, f"algo.grow={algo.grow}: has blocks of its own sizes; leave algo.block_sizes, clip and clip_search out"
+    )
+    require(
+        not (algo.ar_weight and searched),
+        f"algo.ar_weight={algo.ar_weight:g}: has no noise levels to search; leave algo.clip_search out",
+    )
     if clipped:
         _check_clip(algo.clip, block_size, estimator)
 
@@ -127,11 +162,13 @@ def check_algo(
     require(refused is None, f"estimator={estimator}: {refused}")
     timeless = name in ("ar", "mlm") and time_conditioning
     require(not timeless, f"time_conditioning=true: algo={name} has no noise level; leave it out")
-    if name in ("ar", "bd3lm"):
-        what = "every base" if name == "ar" else "every block"
-        require(bos, f"data.bos=false: algo={name} predicts {what} from those before it and begins with [BOS]")
+    from_left = next((key for key in ("shift", "opening", "ar_weight") if getattr(algo, key)), None)
+    if name in ("ar", "bd3lm") or from_left:
+        shown = f"algo={name}" if name in ("ar", "bd3lm") else f"algo.{from_left}"
+        what = "every block" if name == "bd3lm" else "every base"
+        require(bos, f"data.bos=false: {shown} predicts {what} from those before it and begins with [BOS]")
         cause, works = sees_right or ("", "")
-        require(not cause, f"{cause} sees bases to the right, which algo={name} predicts; {works} would work")
+        require(not cause, f"{cause} sees bases to the right, which {shown} predicts; {works} would work")
 
 
 def chosen_estimator(algo: AlgoConfig, estimator: str) -> str:
@@ -146,6 +183,7 @@ def _no_count(algo: AlgoConfig) -> str | None:
     reasons = {
         "sedd": "sedd learns ratios at a time and needs to draw one",
         "udlm": "udlm replaces bases and masks none, so there is nothing to count",
+        "sundae": "sundae falsifies bases and masks none, so there is nothing to count",
         "ar": "the likelihood of ar is exact and estimates nothing",
     }
     if algo.name in reasons:

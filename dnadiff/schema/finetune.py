@@ -160,7 +160,8 @@ class FinetuneConfig:
         seed: Seed of every random number; None draws one, which is printed and recorded.
         start: Run or model folder to begin with, or ``scratch`` for random weights.
         task: What is read, if training begins from scratch; a model that is there says it itself.
-        tokenizer: What a token of text is, if training begins from scratch: ``bytes``, ``text8`` or ``folder``.
+        tokenizer: What a token of text is, if training begins from scratch: ``bytes``, ``text8``, ``folder`` or
+            ``model``.
         precision: Training precision; ``auto`` is bf16 where the processor computes it faster, else fp32.
         baselines: Report what can be predicted without the model too.
         bootstrap: Resamples of the test part behind every interval; 0 for no intervals.
@@ -201,4 +202,4 @@ class FinetuneConfig:
             return
         require(text or name == "nucleotide", f"{found}: numbers text; add task=text or leave it out")
         require(not text or name != "nucleotide", f"{found}: numbers bases; tokenizer=bytes would work with task=text")
-        require(name != "bpe", f"{found}: is learned in pre-training; start from such a run, or tokenizer=bytes, works")
+        require(name != "bpe", f"{found}: is learned in pre-training; tokenizer.name=model tokenizer.path=RUN works")

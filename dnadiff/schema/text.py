@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from dnadiff.schema import Config
 
 TASKS = ("dna", "text")
-TOKENIZERS = ("nucleotide", "bytes", "text8", "bpe", "folder")
+TOKENIZERS = ("nucleotide", "bytes", "text8", "bpe", "folder", "model")
 DOCUMENTS = ("auto", "blank", "line", "endoftext", "whole", "pieces")
 DETOKENIZERS = ("none", "wikitext", "ptb", "lm1b", "lambada", "scientific_papers")
 LEAST_BPE = 260  # the bytes and four specials
@@ -41,7 +41,8 @@ class TokenizerConfig:
 
     Attributes:
         name: ``nucleotide``: a base. Of text ``bytes``; ``text8``: a letter or blank; ``bpe``: pieces of words, learned
-            from the training part; ``folder``: the vocabulary of a local folder, such as GPT-2's or BERT's.
+            from the training part; ``folder``: the vocabulary of a local folder, such as GPT-2's or BERT's; ``model``:
+            that of a run or model folder.
         path: That folder.
         vocab_size: Tokens of ``bpe``; of ``folder`` how many it must have, the mask included, None for any number.
     """
@@ -52,11 +53,10 @@ class TokenizerConfig:
 
     def __post_init__(self) -> None:
         choice("tokenizer.name", self.name, TOKENIZERS)
-        of_folder = self.name == "folder"
-        require(
-            of_folder or self.path is None, f"tokenizer.path={self.path}: belongs to tokenizer=folder; leave it out"
-        )
-        require(not of_folder or self.path is not None, "tokenizer=folder: no folder; give tokenizer.path=FOLDER")
+        of_folder = self.name in ("folder", "model")
+        found = f"tokenizer.path={self.path}: belongs to tokenizer=folder or model; leave it out"
+        require(of_folder or self.path is None, found)
+        require(not of_folder or self.path is not None, f"tokenizer={self.name}: no folder; give tokenizer.path=FOLDER")
         sized = self.name in ("bpe", "folder")
         found = f"tokenizer.vocab_size={self.vocab_size}"
         require(sized or self.vocab_size is None, f"{found}: tokenizer={self.name} has a size of its own; leave it out")

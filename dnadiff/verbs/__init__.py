@@ -5,6 +5,7 @@ they can be without opening a file.
 """
 
 from dnadiff.verbs import (
+    adapt,
     bench_audit,
     bench_probe,
     bench_run,
@@ -38,6 +39,7 @@ VERBS: dict[str, Verb] = {
     "embed": embed.VERB,
     "bench audit": bench_audit.VERB,
     "bench run": bench_run.VERB,
+    "adapt": adapt.VERB,
     "bench probe": bench_probe.VERB,
     "bench zeroshot": bench_zeroshot.VERB,
     "convert": convert.VERB,

@@ -9,14 +9,19 @@ from dnadiff.verbs.parser import Verb
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's arguments to a parser."""
     parser.add_argument(
-        "checkpoint", metavar="CKPT", help="checkpoint of MDLM or BD3-LM; a folder or an id on the hub, of Caduceus too"
+        "checkpoint",
+        metavar="CKPT",
+        help="checkpoint of MDLM or BD3-LM; a model.bin of llama2.c; a folder or an id on the hub, of Caduceus, Llama "
+        "and GPT-2 too",
     )
     parser.add_argument("-o", "--out", metavar="MODEL", required=True, help="model folder to write")
     parser.add_argument(
         "--weights", type=one_of("ema", "raw"), metavar="ema|raw", help="of a Lightning checkpoint (default: ema)"
     )
     parser.add_argument(
-        "--tokenizer", metavar="DIR", help="folder of a tokenizer, or nucleotide (default: what CKPT says)"
+        "--tokenizer",
+        metavar="DIR",
+        help="folder of a tokenizer, or nucleotide; a tokenizer.bin of llama2.c (default: what CKPT says)",
     )
 
 
@@ -27,4 +32,4 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
     convert(args.checkpoint, args.out, weights=args.weights, tokenizer=args.tokenizer, quiet=args.quiet, argv=argv)
 
 
-VERB = Verb("make a model folder of an MDLM, BD3-LM or Caduceus checkpoint", arguments, run)
+VERB = Verb("make a model folder of a checkpoint of another project", arguments, run)

@@ -8,7 +8,7 @@ from dnadiff.verbs.flags import one_of, real, whole
 if TYPE_CHECKING:
     from dnadiff.recipes.walk import Walk
 
-SAMPLERS = ("first_hitting", "ancestral", "remdm", "posterior", "analytic", "autoregressive")
+SAMPLERS = ("first_hitting", "ancestral", "remdm", "posterior", "analytic", "revising", "autoregressive")
 CLASSIFIER_STEPS = ("exact", "first-order")
 REMASK = ("cap", "rescale", "conf", "loop")
 
@@ -24,6 +24,7 @@ def walk_flags(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="steps of all but first_hitting and autoregressive",
     )
+    add("--candidates", type=whole(1), metavar="N", help="samples revising chooses the best of (default: 8)")
     add("--tokens-per-step", type=whole(1), metavar="K", help="bases first_hitting reveals at once (1 is exact)")
     add("--temperature", type=real(0, 100), default=1.0, metavar="X", help="default: 1")
     add("--nucleus", type=share, default=1.0, metavar="P", help="keep the likeliest bases up to P (1: all)")
@@ -69,6 +70,7 @@ def walk_of(args: argparse.Namespace) -> "Walk":
     walk = Walk(
         sampler=args.sampler,
         steps=args.steps,
+        candidates=args.candidates,
         tokens_per_step=args.tokens_per_step,
         temperature=args.temperature,
         nucleus=args.nucleus,

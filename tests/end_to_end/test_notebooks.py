@@ -24,6 +24,7 @@ SMALLER = {
         "LENGTH": 320,
     },
     "03_finetune": {"EPOCHS": 0.05, "BASELINES": False},
+    "04_text": {"STEPS": 6, "MORE": 6, "WINDOWS": 8, "TEXTS": 2},
 }  # fmt: skip
 SHOWS = {
     "01_train_on_a_genome": [
@@ -46,6 +47,14 @@ SHOWS = {
         "fine-tuned (positions)",
         "fixed split",
         "deepest drop at position",
+    ],
+    "04_text": [
+        "largest difference at the first step: ",
+        "bits per character, model (exact)",
+        "bits per character, model (bound)",
+        "--- blocks\nROMEO:",
+        "generative perplexity",
+        "'To be, or ",
     ],
 }
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from dnadiff.checkpoints.folder import load, read_spec
+from dnadiff.checkpoints.folder import build_denoiser, load, read_spec
 from dnadiff.cli import main
 from dnadiff.config import compose, to_json
 from dnadiff.errors import InputError
@@ -81,12 +81,12 @@ def test_the_published_experiment_is_what_the_paper_says():
         assert config.model.length == config.optim.batch_size == 1024 and not config.time_conditioning
         assert (config.model.backbone, config.model.rc, config.optim.weight_decay) == ("caduceus", True, 0.1)
     with torch.device("meta"):
-        network = training_plan.build_denoiser(training_plan.spec_of(second)).backbone
+        network = build_denoiser(training_plan.spec_of(second)).backbone
     assert sum(p.numel() for p in network.parameters()) == 470_230  # 470,702 with the published padding to 16 tokens
 
 
 def test_rates_of_decay_are_no_matrices(genome):
-    denoiser = training_plan.build_denoiser(training_plan.spec_of(compose(["model=caduceus_nano"])))
+    denoiser = build_denoiser(training_plan.spec_of(compose(["model=caduceus_nano"])))
     names = {id(p): name for name, p in denoiser.named_parameters()}
     for optimizer in ("adamw", "muon"):
         made = optimizer_of(denoiser, name=optimizer, lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1)
@@ -103,16 +103,19 @@ def test_rates_of_decay_are_no_matrices(genome):
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        (["model.backbone=mamba"], "model.backbone=mamba: there are: dit, caduceus"),
+        (["model.backbone=rnn"], "model.backbone=rnn: there are: dit, caduceus, llama, gpt2"),
         (
             ["model=tiny", "model.backbone=caduceus"],
-            "model.n_heads=2: belongs to model.backbone=dit; 4 would work, or model=caduceus",
+            "model.n_heads=2: belongs to model.backbone=dit or llama or gpt2; 4 would work, or model=caduceus",
         ),
         (
             ["model=caduceus", "model.stem=3"],
             "model.stem=3: belongs to model.backbone=dit; 0 would work, or model=caduceus",
         ),
-        (["model=caduceus", "attention=sdpa"], "attention=sdpa: belongs to model.backbone=dit; leave it out"),
+        (
+            ["model=caduceus", "attention=sdpa"],
+            "attention=sdpa: belongs to model.backbone=dit or llama or gpt2; leave it out",
+        ),
         (["scan=torch"], "scan=torch: belongs to model.backbone=caduceus; leave it out"),
         (["model=caduceus", "scan=triton"], "scan=triton: there are: auto, torch, mamba_ssm"),
         (

@@ -22,6 +22,7 @@ LESS = {
     "train": "train.steps=12 train.val_windows=8",
     "evaluate": "--windows 32",
     "sample": "-n 2",
+    "adapt": "--steps 3 train.val_windows=8",
     "finetune": "train.epochs=0.03 bootstrap=9 baselines=false",
     "bench run": "train.epochs=0.03 bootstrap=0 baselines=false --seeds 1",
 }

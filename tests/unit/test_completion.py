@@ -113,7 +113,8 @@ def test_fish_gets_the_same_words(printed):
         if " " not in verb:
             assert f"complete -c dna-diff -f -n __fish_use_subcommand -a {verb} -d '{parts.summary}'" in lines
     sample = "complete -c dna-diff -n '__fish_seen_subcommand_from sample'"
-    assert f"{sample} -l sampler -x -a 'first_hitting ancestral remdm posterior analytic autoregressive'" in lines
+    names = "first_hitting ancestral remdm posterior analytic revising autoregressive"
+    assert f"{sample} -l sampler -x -a '{names}'" in lines
     assert f"{sample} -l seed -r" in lines and f"{sample} -s q" in lines
     if shutil.which("fish"):
         subprocess.run(["fish", "--no-execute"], input="\n".join(lines), text=True, check=True)

@@ -206,3 +206,11 @@ def test_command_line(run, tmp_path, capfd):
     assert err == "" and out.count(">") == 2 and "seed=3" in out
     assert main(["sample", str(tmp_path), "-o", str(tmp_path / "x.fa")]) == 2
     assert capfd.readouterr().err.startswith("dna-diff: error: ")
+
+
+@pytest.mark.parametrize("words", [["--prompt", "ACGT"], ["--fill"]])
+def test_what_only_text_has_is_refused(run, capsys, words):
+    assert main(["sample", str(run), *words]) == 2
+    assert capsys.readouterr().err == (
+        f"dna-diff: error: {words[0]}: is for models of text; dna-diff design completes templates of bases\n"
+    )

@@ -1,9 +1,10 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from dnadiff.data.subwords import SubwordTokenizer, read_subwords, train_bpe
+from dnadiff.data.subwords import SubwordTokenizer, _spans, read_subwords, train_bpe
 from dnadiff.data.text_tokenizers import ByteTokenizer, Text8Tokenizer
 from dnadiff.data.tokenizers import TOKENIZERS, tokenizer_from_json
 from dnadiff.errors import InputError
@@ -97,6 +98,12 @@ def test_json_round_trip_keeps_every_tokenizer(tmp_path):
 def test_a_damaged_description_is_refused(change, said):
     with pytest.raises(InputError, match=said):
         SubwordTokenizer.from_json(train_bpe(TEXTS, 290).to_json() | change)
+
+
+def test_a_token_that_reaches_no_further_stands_for_no_character():
+    """Offsets are the library's; should one fall back, no character counts twice and none negatively."""
+    found = SimpleNamespace(ids=[5, 6, 7, 8], offsets=[(0, 3), (1, 2), (2, 3), (3, 5)])
+    assert _spans(found).characters.tolist() == [3, 0, 0, 2]
 
 
 def test_a_folder_without_a_vocabulary_is_refused(tmp_path):

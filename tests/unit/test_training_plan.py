@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from dnadiff.checkpoints.folder import build_denoiser
 from dnadiff.config import compose
 from dnadiff.errors import InputError, ResourceError
 from dnadiff.recipes import run_folder, training_plan
@@ -25,7 +26,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(genome, tmp_path, capsys):
     report = dict(line.split(maxsplit=1) for line in capsys.readouterr().err.splitlines())
     assert report["bases"] == "4,000 bp" and report["overlap"] == "of train and held-out: 0 bp"
     assert report["windows"].startswith("32 bp; 3,") and "held out for validation" in report["windows"]
-    denoiser = training_plan.build_denoiser(training_plan.spec_of(settings()))
+    denoiser = build_denoiser(training_plan.spec_of(settings()))
     n = sum(p.numel() for p in denoiser.parameters())
     assert report["model"] == f"{n:,} parameters (1 blocks of width 32)"
     assert report["objective"] == "mdlm, count estimator, no time conditioning"
