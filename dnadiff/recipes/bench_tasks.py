@@ -21,6 +21,7 @@ from dnadiff.errors import InputError, did_you_mean
 from dnadiff.evaluation.metrics import BEST
 from dnadiff.evaluation.suites import OWN, SUITES, Suite, Task, own_places, place_of
 from dnadiff.recipes.finetune import examples_of
+from dnadiff.recipes.finetune_task import reading
 
 RECORD = "bench.json"
 _OF_ONE = ("accuracy", "loss")  # metrics that are means over examples
@@ -71,7 +72,7 @@ def suite_of(name: str, data: Path) -> Suite:
 
 
 def jobs_of(
-    suite: Suite, data: Path, words: Sequence[str], overrides: Sequence[str]
+    suite: Suite, data: Path, words: Sequence[str], overrides: Sequence[str], start: str
 ) -> tuple[list[Job], dict[str, str]]:
     """The tasks to run, and why each other entry of a folder of one's own data is no task.
 
@@ -80,6 +81,7 @@ def jobs_of(
         data: The folder.
         words: Tasks asked for by name, which must be there; none is every task that is.
         overrides: Settings of every fine-tuning.
+        start: What each begins with, which decides what its examples are read as.
 
     Raises:
         InputError: Data of a task are missing or cannot be used, or a setting cannot be.
@@ -96,7 +98,7 @@ def jobs_of(
     for task, place in places.items():
         try:
             if place is not None:
-                jobs.append(_job(task, place, overrides))
+                jobs.append(_job(task, place, overrides, start))
             elif words:
                 raise InputError(f"--data {data}: holds nothing called {task.name}; the data of that task would work")
         except InputError as error:
@@ -110,12 +112,13 @@ def jobs_of(
     return jobs, left_out
 
 
-def _job(task: Task, place: Path, overrides: Sequence[str]) -> Job:
+def _job(task: Task, place: Path, overrides: Sequence[str], start: str) -> Job:
     given = {word.partition("=")[0] for word in overrides}
     preset = [f"train.metric={task.metric}"] if task.metric != "auto" else []
     settings = [word for word in (*preset, *task.settings) if word.partition("=")[0] not in given]
-    config = compose_finetune([*settings, *overrides, f"data.path={place}", "seed=1"])
-    data = examples_of(config)
+    config = compose_finetune([*settings, *overrides, f"data.path={place}", f"start={start}", "seed=1"])
+    read = reading(config)
+    data = examples_of(read.config, read.of_text)
     chosen = config.train.chosen(data.meaning.kind, BEST[data.meaning.kind])
     metric = chosen if task.metric == "auto" else task.metric
     if data.test is None:

@@ -17,6 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data",
         nargs="*",
+        default=[],  # else a missing RUN is told together with what may be missing
         metavar="FASTA|BED|TEXT",
         help="genomes or texts to score whole, or regions of the run's genome (default: the held-out split)",
     )

@@ -55,7 +55,6 @@ WORDS = {
     "evaluate: a split misspelt": [*EVALUATE, "--split", "tset"],
     "evaluate: no windows": ["evaluate", "run", "--windows", "0"],
     "evaluate: no draws": [*EVALUATE, "--samples", "0"],
-    "evaluate: three files": ["evaluate", "run", "genome.fa", "synthetic.fa"],
     "compare: k of zero": [*COMPARE, "-k", "0"],
     "compare: k too long": [*COMPARE, "-k", "9"],
     "compare: k without a value": [*COMPARE, "-k"],
@@ -172,9 +171,25 @@ def test_is_refused_in_one_line_that_helps(case, world):
 
 
 def test_the_table_is_whole():
-    from tests.reliability import test_bad_designs, test_bad_finetunes, test_bad_genomes, test_bad_runs, test_strangers
+    from tests.reliability import (
+        test_bad_benchmarks,
+        test_bad_designs,
+        test_bad_finetunes,
+        test_bad_genomes,
+        test_bad_probes,
+        test_bad_runs,
+        test_strangers,
+    )
 
-    modules = (test_bad_designs, test_bad_finetunes, test_bad_genomes, test_bad_runs, test_strangers)
+    modules = (
+        test_bad_benchmarks,
+        test_bad_designs,
+        test_bad_finetunes,
+        test_bad_genomes,
+        test_bad_probes,
+        test_bad_runs,
+        test_strangers,
+    )
     cases = [case for table in (MISTAKES, *(module.MISTAKES for module in modules)) for case in table]
     assert len(cases) == len(set(cases)) and set(cases) == set(MESSAGES)
     assert len(cases) >= 300

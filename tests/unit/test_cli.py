@@ -91,7 +91,7 @@ def refusal(capsys, *words):
         ),
         (
             ["sample", "run", "--sampler", "first_hitting", "--steps", "9"],
-            "--steps: belongs to --sampler ancestral, remdm, posterior and analytic; "
+            "--steps: belongs to --sampler ancestral, remdm, posterior, analytic and revising; "
             "first_hitting takes --tokens-per-step",
         ),
         (
@@ -345,6 +345,8 @@ def test_config_ls_and_show_print_to_standard_output(capsys):
         "model=caduceus",
         "model=caduceus_nano",
         "model=caduceus_ph",
+        "model=gpt2",
+        "model=llama",
         "model=medium",
         "model=nano",
         "model=small",
