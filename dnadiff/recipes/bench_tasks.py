@@ -177,7 +177,7 @@ def joined_record(out: Path, folder: Path, new: Mapping[str, Any], jobs: Sequenc
     for other in records(out):
         if other["suite"] != new["suite"]:
             raise InputError(f"{out}: holds a table of {other['suite']}; another -o would work for {new['suite']}")
-        for name in tasks.keys() & other["tasks"].keys():
+        for name in (name for name in tasks if name in other["tasks"]):
             if tasks[name]["digest"] != other["tasks"][name]["digest"]:
                 raise InputError(
                     f"{tasks[name]['path']}: is not what {other['name']} was run on in {out}; another -o would work"
@@ -190,7 +190,7 @@ def joined_record(out: Path, folder: Path, new: Mapping[str, Any], jobs: Sequenc
             raise InputError(
                 f"{folder}: was begun with {key} {old[key]}, not {new[key]}; another --name or -o would work"
             )
-    for name in tasks.keys() & old["tasks"].keys():
+    for name in (name for name in tasks if name in old["tasks"]):
         before, now = (" ".join(one["tasks"][name]["settings"]) for one in (old, {"tasks": tasks}))
         if before != now:
             raise InputError(
