@@ -63,7 +63,7 @@ class TokenChain:
                 before = min(order, start)
                 for d, table in enumerate(counts):
                     words = _words(piece, d, vocab_size)[max(0, before - d) :]
-                    table += np.bincount(words, minlength=len(table))
+                    np.add.at(table, words, 1)  # a table may be larger than any stream
         return cls(counts)
 
     def bits(self, tokens: np.ndarray, known: np.ndarray, *, order: int) -> np.ndarray:
