@@ -97,7 +97,7 @@ def read_file(path: str | Path, tokenizer: Tokenizer, *, n_known: bool = False, 
     Raises:
         InputError: It cannot be read, or a pair cannot be used.
     """
-    rows = rows_of(Path(path))
+    rows = rows_of(Path(path), "CSV, TSV, JSON lines or Parquet with the columns source and target would work")
     place, first = rows[0]
     for column in (SOURCE, *([TARGET] if targets else [])):
         if column not in first:

@@ -46,17 +46,18 @@ def is_sentences(path: Path) -> bool:
     return suffix_of(path) in (PARQUET, JSON_LINES, *SEPARATORS)
 
 
-def rows_of(path: Path) -> list[Row]:
+def rows_of(path: Path, works: str = _WORKS) -> list[Row]:
     """The place of each row of a table, and its values by column without blanks at their ends.
 
     Args:
         path: CSV, TSV, JSON lines or Parquet, by its suffix; the first two and JSON lines also as gzip.
+        works: What to say would work in place of a file of another kind.
 
     Raises:
         InputError: The file cannot be read, is of another kind, or has no row.
     """
     if path.is_dir() or not is_sentences(path):
-        raise InputError(f"{path}: is no table of text, which this model reads; {_WORKS}")
+        raise InputError(f"{path}: is no table of text, which this model reads; {works}")
     read = {PARQUET: _parquet, JSON_LINES: _json_lines}.get(suffix_of(path), _table)
     rows = list(read(path))
     if not rows:

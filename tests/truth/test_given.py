@@ -28,6 +28,9 @@ from dnadiff.diffusion import (
     UniformNELBO,
     UniformProcess,
 )
+from dnadiff.evaluation.likelihood import floor_scores, token_floor_scores
+from dnadiff.evaluation.markov import MarkovChain
+from dnadiff.evaluation.token_chain import TokenChain
 from dnadiff.random import Draws
 from tests.runs import fasta, random_bases
 
@@ -36,6 +39,8 @@ BOS, END, MASK = NUCLEOTIDES.bos_id, NUCLEOTIDES.sep_id, NUCLEOTIDES.mask_id
 PROCESS = AbsorbingProcess(LogLinear(), MASK)
 UNIFORM = UniformProcess(LogLinear(1e-3), MASK, (END, *BASES))
 LENGTH = 7
+NUCLEOTIDES_TO_CODES = np.zeros(12, dtype=np.uint8)
+NUCLEOTIDES_TO_CODES[list(BASES)] = range(4)
 
 
 def pair(source, target):
@@ -126,3 +131,27 @@ def test_a_cut_gives_what_lies_left_of_it_anywhere(tmp_path):
     assert np.array_equal(cut.__getitems__([1400])["given"][0], found["given"][1400])
     assert not np.array_equal(Cut(windows, 8).__getitems__(range(50))["given"], found["given"][:50])
     assert len(cut) == len(windows) and cut.source == windows.source
+
+
+def test_floors_pay_for_a_target_and_one_end_and_not_for_the_source():
+    window = laid_out([pair("ACG", "T"), pair("C", "GA")]).__getitems__([0, 1])
+    chain = TokenChain.fit([np.array([T, END]), np.array([G, A, END])], 12)
+    found = token_floor_scores(chain, [window])
+    bits = {token: -math.log2((n + 20 / 12) / (5 + 20)) for token, n in ((T, 1), (G, 1), (A, 1), (END, 2))}
+    assert found[0].bits[:, 0] == pytest.approx([bits[T] + bits[END], bits[G] + bits[A] + bits[END]])
+    assert found[0].counts.tolist() == [1, 2]
+    after = -math.log2((1 + 20 * 2 ** -bits[A]) / (1 + 20))  # G was seen once, and A behind it
+    last = -math.log2((1 + 20 * 2 ** -bits[END]) / (1 + 20))
+    assert found[1].bits[1, 0] == pytest.approx(bits[G] + after + last)
+
+
+def test_floors_of_a_cut_have_read_what_lies_left_of_it(tmp_path):
+    store = open_genome(fasta(tmp_path / "g.fa", {"chr": random_bases(3000, 1)}))
+    whole = WindowDataset(store, [Interval("chr", 0, 3000)], NUCLEOTIDES, 24, seed=0)
+    cut, chain = Cut(whole, 3), MarkovChain.fit([store.codes(Interval("chr", 0, 3000))], 3)
+    batches = [dataset.__getitems__(range(100)) for dataset in (whole, cut)]
+    paid = chain.bits(NUCLEOTIDES_TO_CODES[batches[0]["tokens"]], batches[0]["valid"], order=3)
+    right = ~batches[1]["given"]
+    found = floor_scores(chain, [batches[1]], NUCLEOTIDES)[3]
+    assert np.array_equal(found.counts, right.sum(1))
+    assert found.bits[:, 0] == pytest.approx((paid * right).sum(1))

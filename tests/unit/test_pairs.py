@@ -80,6 +80,12 @@ def test_what_cannot_be_used_is_named_with_file_and_line(tmp_path, text, line):
     assert str(error.value).startswith(f"{tmp_path}/p.csv:") and line in str(error.value)
 
 
+def test_a_file_of_another_kind_is_no_table(tmp_path):
+    (tmp_path / "p.fa").write_text(">a\nACGT\n")
+    with pytest.raises(InputError, match=r"p.fa: is no table .* with the columns source and target would work"):
+        read_pairs(tmp_path / "p.fa", NUCLEOTIDES, **NONE)
+
+
 @pytest.mark.parametrize("wrong", ['{"source": "A"}', "[1]", '{"source": "A", "target": '])
 def test_json_lines_have_the_keys_of_the_first(tmp_path, wrong):
     (tmp_path / "p.jsonl").write_text('{"source": "A", "target": "C"}\n' + wrong + "\n")
