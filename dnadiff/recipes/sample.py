@@ -172,15 +172,15 @@ def _tell(text: str, quiet: bool) -> None:
 
 
 @contextmanager
-def progress_bar(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Takes numbers of bases; shows a bar with the time left on a terminal, and nothing elsewhere."""
+def progress_bar(total: int, quiet: bool, unit: str = "bases") -> Iterator[Callable[[int], None]]:
+    """Takes numbers of bases, or what the unit is; shows a bar with the time left on a terminal, nothing elsewhere."""
     if quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("{task.completed:,.0f} of {task.total:,.0f} bases"), BarColumn(), TimeRemainingColumn()
+    columns = TextColumn(f"{{task.completed:,.0f}} of {{task.total:,.0f}} {unit}"), BarColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=total)
-        yield lambda bases: bar.advance(task, bases)
+        yield lambda count: bar.advance(task, count)
