@@ -13,7 +13,7 @@ from typing import Any
 
 from dnadiff.checkpoints.pickles import Stub, mapping, state
 from dnadiff.data.plain_json import read_json
-from dnadiff.data.subwords import read_subwords
+from dnadiff.data.subwords import SubwordTokenizer, read_subwords
 from dnadiff.data.tokenizers import TOKENIZERS, IdsTokenizer, NucleotideTokenizer, Tokenizer, tokenizer_from_json
 from dnadiff.errors import InputError
 
@@ -117,6 +117,11 @@ def folder_tokenizer(path: str) -> Tokenizer:
         if Vocabulary(_json_tokens(value), {}).is_nucleotide():
             return NucleotideTokenizer()
     return read_subwords(path, "--tokenizer ")
+
+
+def token_names(tokenizer: SubwordTokenizer) -> dict[str, int]:
+    """Id of each token of a tokenizer of pieces of words by its name."""
+    return _json_tokens(tokenizer.to_json()["definition"])
 
 
 def read_foreign(path: Path) -> dict[str, Any]:
