@@ -102,12 +102,13 @@ def folder_tokenizer(path: str) -> Tokenizer:
     """The tokenizer of a folder, or of its name.
 
     Args:
-        path: A folder with ``tokenizer.json``, or with the files of GPT-2 or BERT; or a name such as ``nucleotide``.
+        path: A folder with ``tokenizer.json``, or with the files of GPT-2 or BERT; or a name such as ``nucleotide``
+            where there is no such folder.
 
     Raises:
         InputError: There is none, or it cannot be read.
     """
-    if path in TOKENIZERS and path != IdsTokenizer.name:
+    if path in TOKENIZERS and path != IdsTokenizer.name and not Path(path).is_dir():
         return tokenizer_from_json({"name": path})
     file = Path(path) / "tokenizer.json"
     if file.is_file():

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +10,15 @@ import torch
 import torch.nn.functional as F
 
 import dnadiff
-from dnadiff.checkpoints.folder import load, load_tokenizer, read_provenance, read_spec
+from dnadiff.checkpoints.folder import build_denoiser, load, load_tokenizer, read_provenance, read_spec, save_model
+from dnadiff.checkpoints.predictor import save_predictor
 from dnadiff.cli import main
+from dnadiff.config import compose_finetune
 from dnadiff.data.subwords import read_subwords
-from dnadiff.models.attention import BlockCausal
+from dnadiff.models.attention import BlockCausal, Full
+from dnadiff.recipes.finetune import examples_of
+from dnadiff.recipes.finetune_plan import plan
+from dnadiff.recipes.finetune_task import reading
 from dnadiff.recipes.taken_over import with_source
 from tests.bert import MASK, encoder_folder
 from tests.parity.test_decoders import arrays, folder
@@ -30,17 +36,40 @@ def sentence(rng, label):
     return " ".join([*lead, *rng.choice((["bad"], ["good", "fine"])[label], 2)])
 
 
-def gpt2_folder(path, arrays):
-    """The little GPT-2 with words for its eleven tokens: a word is a letter."""
+def decoder_folder(path, arrays):
+    """The little GPT-2 or Llama with words for its eleven tokens: a word is a letter."""
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    made = folder(path, arrays, "gpt2")
+    made = folder(path, arrays, path.name)
     words = ["<|endoftext|>", "<unk>", "x", "y", *LETTERS]
     inner = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
     inner.add_special_tokens(["<|endoftext|>"])
     inner.save(str(made / "tokenizer.json"))
     return made
+
+
+def write_letters(path):
+    """Pairs of letters, and whether they are alike."""
+    pairs = [(a, b) for a in LETTERS for b in LETTERS]
+    path.write_text("text,label\n" + "".join(f"{a} {b},{int(a == b)}\n" for a, b in pairs))
+
+
+def turned(source, out, **blocks):
+    """A model folder of the same weights, read as a diffusion model that answers a position early, as adapt makes."""
+    spec, old = read_spec(source), load(source)
+    subs = {**spec["parameterization"], "name": "subs"}
+    bound = {"name": "block_nelbo" if blocks else "masked_nelbo", "estimator": "count", **blocks}
+    spec |= {
+        "algo": "bd3lm" if blocks else "mdlm",
+        "shift": True,
+        "parameterization": subs,
+        "objective": bound,
+        **blocks,
+    }
+    new = build_denoiser(spec)
+    new.backbone.load_state_dict(old.backbone.state_dict())
+    save_model(Path(out), new, load_tokenizer(source), spec, {})
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +86,14 @@ def world(tmp_path_factory, arrays):
             rows = "".join(f"{sentence(rng, i % 2)}\t{i % 2}\n" for i in range(48))
             (place / "task" / f"{part}.tsv").write_text("sentence\tlabel\n" + rows)
         encoder_folder(place / "bert")
-        gpt2_folder(place / "gpt2", arrays)
+        write_letters(place / "letters.csv")
+        for name in ("gpt2", "llama"):
+            decoder_folder(place / name, arrays)
         assert main(["convert", "bert", "-o", "model", "-q"]) == 0
         assert main(["convert", "gpt2", "-o", "judge", "--tokenizer", "gpt2", "-q"]) == 0
+        assert main(["convert", "llama", "-o", "left", "--tokenizer", "llama", "-q"]) == 0
+        turned("judge", "both_ways")
+        turned("left", "blocks", block_size=3)
         yield place
 
 
@@ -121,6 +155,35 @@ def test_it_learns_classes(world):
     model = dnadiff.load_predictor("critic")
     assert model.predict(["the film was good good", "the film was bad bad"]).argmax(1).tolist() == [1, 0]
     assert not torch.equal(model.predictor.backbone.embed.weight, load("model").backbone.embed.weight)
+
+
+@pytest.mark.parametrize(
+    ("start", "pattern"),
+    [("judge", BlockCausal(1)), ("left", BlockCausal(1)), ("both_ways", Full()), ("blocks", BlockCausal(3))],
+)
+def test_decoders_and_what_they_were_adapted_to_learn_classes_with_their_own_attention(world, start, pattern):
+    config = compose_finetune(["data.path=letters.csv", f"start={start}", "seed=1", "optim.batch_size=8"])
+    config, tokenizer = reading(config)
+    job = plan(config, examples_of(config, tokenizer), tokenizer=tokenizer)
+    assert job.predictor.pattern == pattern and job.spec["bos"]
+    row = {name: torch.from_numpy(array) for name, array in job.frame.rows([tokenizer.encode("a b")]).items()}
+    with torch.no_grad():
+        states = load(start).backbone.features(row["tokens"], torch.zeros(1), pattern=pattern)
+        job.predictor.head.linear.weight.normal_(generator=torch.Generator().manual_seed(0))
+        found = job.predictor(**row)
+    torch.testing.assert_close(found, job.predictor.head(states, row["valid"]))
+    save_predictor(world / f"{start}_critic", job.predictor, job.spec, {}, tokenizer)
+    again = dnadiff.load_predictor(f"{start}_critic").predict(["a b", "a a"])
+    np.testing.assert_allclose(again[0], found[0].softmax(0).numpy(), rtol=1e-5)
+    assert not np.allclose(again[0], again[1])
+
+
+def test_starts_that_cannot_learn_classes_are_told_in_a_line(world, capsys):
+    words = ["finetune", "judge", "letters.csv", "-o", "new", *FEW]
+    assert "the first position of this model does not see the others" in told(capsys, [*words, "head.pooling=first"])
+    assert main(["convert", "gpt2", "-o", "bare", "-q"]) == 0
+    line = told(capsys, ["finetune", "bare", "letters.csv", "-o", "new"])
+    assert "bare: its tokens are ids, which nothing becomes; what dna-diff convert makes with --tokenizer" in line
 
 
 def test_what_encoders_cannot_do_is_told_in_a_line(world, capsys):
