@@ -10,7 +10,8 @@ Random windows of 1,024 bases, half of them on the other strand, in batches of 6
 - arrays alone: the same arrays filled from ids that are ready, the least that any loader does
 
 The places are worked out beforehand for the sides with pyfaidx. First all sides read the same windows, which must be
-equal. Seconds are the processor's, on one thread, with the files in the page cache; the sides take turns.
+equal. Seconds are the processor's, on one thread, with the files in the page cache and freed memory kept for all sides,
+as ``dna-diff train`` does; the sides take turns.
 """
 
 import argparse
@@ -30,11 +31,13 @@ from dnadiff.data.genome import Store, build_store
 from dnadiff.data.intervals import Interval
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.data.windows import WindowDataset
+from dnadiff.training.memory import keep_freed_memory
 
 TOKENIZER = NucleotideTokenizer()
 PAIRS = {"A": "T", "C": "G", "G": "C", "T": "A", "N": "N"}
 IDS = dict(zip("ACGT", TOKENIZER.base_ids, strict=True)) | {"N": TOKENIZER.pad_id}
 BATCHES = {"store": 200, "usual": 4, "best": 40, "arrays alone": 200}
+BLOCK = 65_280  # bytes of text in a block of BGZF
 CHECKED = 10  # batches that all sides read before the timing
 
 Place = tuple[str, int, int, str]
@@ -72,10 +75,14 @@ def best(genome: pyfaidx.Fasta, places: Sequence[Place], length: int) -> np.ndar
 
 
 def compress(fasta: Path, blocked: Path) -> None:
-    """Writes the BGZF file of a FASTA file."""
+    """Writes the BGZF file of a FASTA file, in blocks of the size that bgzip cuts.
+
+    Biopython alone fills blocks to 65,536 bytes, and pyfaidx 0.9.2 then fails on a window that begins with a block.
+    """
     with open(fasta, "rb") as text, bgzf.BgzfWriter(str(blocked)) as out:
-        while chunk := text.read(1 << 20):
+        while chunk := text.read(BLOCK):
             out.write(chunk)
+            out.flush()
 
 
 def places_of(dataset: WindowDataset, numbers: Sequence[int]) -> list[Place]:
@@ -150,10 +157,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--length", type=int, default=1024, help="bases of a window")
     parser.add_argument("--batch", type=int, default=64, help="windows of a batch")
     parser.add_argument("--rounds", type=int, default=7, help="measurements of each side")
-    parser.add_argument("--quick", action="store_true", help="a genome of 2 Mb, two rounds, a tenth of the batches")
+    parser.add_argument("--quick", action="store_true", help="a genome of 1 Mb, one round, a tenth of the batches")
     parser.add_argument("-o", "--out", type=Path, default=RESULTS / "loading.json", help="JSON file to write")
     args = parser.parse_args(argv)
-    megabases, rounds = (2, 2) if args.quick else (args.megabases, args.rounds)
+    keep_freed_memory()
+    megabases, rounds = (1, 1) if args.quick else (args.megabases, args.rounds)
     batches = {name: max(1, n // 10) for name, n in BATCHES.items()} if args.quick else BATCHES
     with tempfile.TemporaryDirectory() as name:
         write_genome(Path(name) / "genome.fa", megabases)

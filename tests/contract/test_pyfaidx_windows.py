@@ -4,10 +4,9 @@ import random
 
 import pytest
 
-from benchmarks.loading import Sides, places_of
+from benchmarks.loading import BLOCK, Sides, places_of
 
 SIZES = {"long": 273 * 512 + 300, "whole": 2 * 512, "short": 300, "one": 137 * 512 + 1}
-BLOCK = 1 << 16  # bytes of text in a block of the BGZF file
 
 
 @pytest.fixture(scope="module", params=["tiling", "random"])
