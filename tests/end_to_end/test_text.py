@@ -92,7 +92,7 @@ def test_the_likelihood_is_that_of_the_network_token_by_token(world):
 def test_several_texts_make_one_table(world):
     rows = report("zero", "evaluate", "mdlm", "b.txt", "ptb=ptb.txt", "--windows", "9", "--seed", "1")["rows"]
     assert [(row["data"], row["name"]) for row in rows] == [
-        ("b.txt", "model (bound)"), ("b.txt", "Markov best (order 1)"),
+        ("b.txt", "model (bound)"), ("b.txt", "Markov best (order 4)"),
         ("ptb=ptb.txt", "model (bound)"), ("ptb=ptb.txt", "Markov best (order 0)"),
     ]  # fmt: skip
     alone = report("alone", "evaluate", "mdlm", "b.txt", "--windows", "9", "--seed", "1")["rows"]
