@@ -7,6 +7,7 @@ import pytest
 
 from dnadiff.checkpoints.folder import read_spec
 from dnadiff.cli import main
+from dnadiff.recipes.taken_over import with_source
 from dnadiff.recipes.train import train
 from dnadiff.schema import AlgoConfig, DataConfig, TaskConfig, TokenizerConfig
 from tests.pairs import SMALL, write_pairs
@@ -95,6 +96,8 @@ def test_text_is_written_greedily_by_next_tokens(config, place):
     more = {"algo": AlgoConfig("ar"), "estimator": "auto", "model": replace(config.model, length=16)}
     text = {"task": TaskConfig("text"), "tokenizer": TokenizerConfig("bytes")}
     folder = made(config, place / "says.jsonl", place / "text", **more, **text)
+    taken = with_source([f"init_from={folder}", "data.pairs=true"])
+    assert "tokenizer.name=model" in taken and "data.bos=true" in taken and not any("text." in word for word in taken)
     found, rows = report(folder, place / "t.json", "--generate", "3")
     assert rows["model (exact)"]["tokens"] == 3 * rows["model (exact)"]["windows"]  # two letters and the end
     assert rows["model (exact)"]["characters"] == 2 * rows["model (exact)"]["windows"]
