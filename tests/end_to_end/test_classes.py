@@ -34,8 +34,8 @@ def trained(folder, *changes, steps=80):
     (folder / "x.csv").write_text("\n".join(rows) + "\n")
     settings = [
         "data.label=label", f"model.length={LENGTH}", "model.hidden_size=32", "model.n_blocks=1", "model.n_heads=1",
-        "model.stem=0", "model.adaln=true", f"train.steps={steps}", "train.val_every=120", "train.val_windows=32", "optim.lr=1e-2",
-        "optim.ema=0.9", "optim.warmup_steps=5", "seed=1",
+        "model.stem=0", "model.adaln=true", f"train.steps={steps}", "train.val_every=120", "train.val_windows=32",
+        "optim.lr=1e-2", "optim.ema=0.9", "optim.warmup_steps=5", "seed=1",
     ]  # fmt: skip
     assert main(["train", str(folder / "x.csv"), "-o", str(folder / "run"), "-q", *settings, *changes]) == 0
     return folder
