@@ -23,7 +23,7 @@ def gc(path):
     return sum(bases.count(base) for base in "GC") / len(bases)
 
 
-def trained(folder, *changes, steps=80):
+def trained(folder, *changes, steps=100):
     """A run on 300 sequences of two classes: ``poor`` has 40 % of G and C, ``rich`` 60 %."""
     rng = np.random.default_rng(1)
     rows = ["sequence,label"]
@@ -108,10 +108,10 @@ def test_models_that_go_from_the_left_know_classes_too(method, tmp_path):
 
 def test_designs_can_be_of_a_class(folder, capsys):
     (folder / "t.fa").write_text(">t\n" + "N" * LENGTH + "\n")
-    words = ["design", str(folder / "run"), str(folder / "t.fa"), "-n", "20", "--seed", "1", "-q", "--label", "poor"]
+    words = ["design", str(folder / "run"), str(folder / "t.fa"), "-n", "8", "--seed", "1", "-q", "--label", "poor"]
     assert main(words) == 0
     out = capsys.readouterr().out
-    assert out.count(" label=poor") == 20 and "conditional=exact" in out
+    assert out.count(" label=poor") == 8 and "conditional=exact" in out
 
 
 def test_windows_are_scored_with_their_class(folder, capsys):
