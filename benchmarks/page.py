@@ -158,16 +158,19 @@ def shown_section(section: Section, found: Mapping[str, Any]) -> str:
 def remarks(found: Mapping[str, Any]) -> list[str]:
     """What a file says besides its rows, in sentences."""
     told = []
+    if found.get("default"):
+        side = found["default"]
+        verdict = "of equal quality" if side["equal"] else "of less than equal quality"
+        told.append(f"`sample`'s own pace, {side['name']}, is {verdict} and takes {side['times_less']:.0f} times less.")
     if found.get("equal"):
-        best = found["equal"]
-        told.append(f"The fastest of equal quality, {best['name']}, takes {best['times_less']:.0f} times less.")
+        side = found["equal"]
+        told.append(f"The fastest that so many sequences cannot tell apart: {side['name']}, {side['times_less']:.0f}.")
     if "whole" in found:
-        excess = " and ".join(
-            f"{found['whole'][f'js_{k}_excess']:+.5f} ± {found['whole'][f'js_{k}_excess_error']:.5f}" for k in (3, 4)
-        )
+        whole = found["whole"]
+        excess = " and ".join(f"{whole[f'js_{k}_excess']:+.5f}" for k in (3, 4))
         told.append(
-            f"{found['whole']['sequences']} sequences that MDLM's sampler itself walked differ from as many of "
-            f"{found['whole']['js_excess_is_over']} by {excess} bits (3- and 4-mers)."
+            f"{whole['sequences']} walked by MDLM's sampler itself diverge by {excess} bits (3- and 4-mers) more than as "
+            f"many of {whole['js_excess_is_over']}."
         )
     return [" ".join(told)] if told else []
 
