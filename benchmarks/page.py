@@ -26,6 +26,11 @@ FIGURES = {
     "tokens_per_second": ("tokens/s", ",.0f"),
     "bases_per_s": ("bases/s", ",.0f"),
     "windows_per_s": ("windows/s", ",.0f"),
+    "processor_s": ("of the processor, s", ".4g"),
+    "megabases_per_s": ("Mb/s", ",.0f"),
+    "prepare_takes_times": ("prepare takes, times", ".2f"),
+    "modules": ("modules", ",d"),
+    "large": ("large ones", "words"),
     "gflops": ("GFLOP/s", ",.0f"),
     "times_upstream": ("times as fast as upstream", ".2f"),
     "times_usual": ("times as fast as the usual path", ".1f"),
@@ -114,6 +119,25 @@ SECTIONS = (
         words="--length 512 --steps 2",
     ),
     Section(
+        "loading",
+        "Windows for training",
+        "Windows of 1,024 bases, half of them reverse complements, 64 a batch: the store, pyfaidx in the usual way and "
+        "at its best, and filling the arrays alone. One thread, files in memory.",
+        ("median_s", "min_s", "windows_per_s", "times_usual", "times_best"),
+    ),
+    Section(
+        "prepare",
+        "Reading a genome",
+        "`prepare` beside what the machine needs for the same bytes, and beside other programs where it has them.",
+        ("median_s", "min_s", "processor_s", "megabases_per_s", "prepare_takes_times"),
+    ),
+    Section(
+        "startup",
+        "Starting",
+        "Until a command has ended, in a new process, and the modules it imports.",
+        ("median_s", "min_s", "processor_s", "modules", "large"),
+    ),
+    Section(
         "scaling",
         "Cost against length and parameters",
         "One sequence of 1,024 bases and more, a small network; then wider networks at 1,024 bases. The exponent is "
@@ -169,8 +193,8 @@ def remarks(found: Mapping[str, Any]) -> list[str]:
         whole = found["whole"]
         excess = " and ".join(f"{whole[f'js_{k}_excess']:+.5f}" for k in (3, 4))
         told.append(
-            f"{whole['sequences']} walked by MDLM's sampler itself diverge by {excess} bits (3- and 4-mers) more than as "
-            f"many of {whole['js_excess_is_over']}."
+            f"{whole['sequences']} walked by MDLM's sampler itself diverge by {excess} bits (3- and 4-mers) more than "
+            f"as many of {whole['js_excess_is_over']}."
         )
     return [" ".join(told)] if told else []
 
@@ -199,6 +223,8 @@ def cell(row: Mapping[str, Any], key: str) -> str:
         return ""
     if style == "yes":
         return "yes" if value else "no"
+    if style == "words":
+        return ", ".join(value)
     return f"{value:{style}}" + (f" ± {error:{style}}" if error is not None else "")
 
 
