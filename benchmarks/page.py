@@ -14,6 +14,11 @@ ROOT = Path(__file__).parents[1]
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "benchmarks.md"
 
 FIGURES = {
+    "lr": ("learning rate", "g"),
+    "batch": ("batch", "d"),
+    "seed": ("seed", "d"),
+    "reached.processor_seconds": ("processor seconds", ",.0f"),
+    "best": ("least bits per base", ".4f"),
     "block_size": ("blocks of", "d"),
     "from": ("from base", ",d"),
     "to": ("to base", ",d"),
@@ -33,6 +38,7 @@ FIGURES = {
     "large": ("large ones", "words"),
     "gflops": ("GFLOP/s", ",.0f"),
     "times_upstream": ("times as fast as upstream", ".2f"),
+    "times_upstream_by_processor": ("by the processor's time", ".2f"),
     "times_usual": ("times as fast as the usual path", ".1f"),
     "times_best": ("times as fast as the best of pyfaidx", ".2f"),
     "times_less": ("times less than upstream", ".1f"),
@@ -44,7 +50,7 @@ FIGURES = {
     "exponent": ("exponent", ".2f"),
     "exponent_longest": ("exponent, three largest", ".2f"),
 }
-"""Heading and format of a figure; ``KEY_error``, where a row has it, follows behind ±."""
+"""Heading and format of a figure; ``KEY_error``, where a row has it, follows behind ±. A dot leads into a group."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +87,16 @@ SECTIONS = (
         "A training step",
         "Against an eager step in fp32 as upstream writes it; sides take turns. Floating-point operations are those of "
         "the products and of attention, without what is computed twice.",
-        ("median_s", "min_s", "tokens_per_s", "gflops", "times_upstream"),
+        ("median_s", "min_s", "tokens_per_s", "gflops", "times_upstream", "times_upstream_by_processor"),
         words="--rounds 3",
     ),
     Section(
         "time_to_quality",
         "Time to a given quality",
-        "Until the held-out bits per base are reached.",
-        ("median_s", "min_s", "times_upstream"),
+        "Until the held-out bits per base reach the target: a grid of learning rates and batches, then more seeds of "
+        "the best of each side. A row without seconds did not reach it.",
+        ("lr", "batch", "seed", "reached.processor_seconds", "best"),
+        words="--work DIR",
     ),
     Section(
         "sampling",
@@ -100,7 +108,7 @@ SECTIONS = (
         "at this length.",
         ("calls", "median_s", "min_s", "bases_per_s", "times_less", "js_3", "js_4", "lost", "equal"),
         rows=("rows", "real"),
-        words="--sequences 32 --whole 2",
+        words="--sequences 24 --whole 2 --timed 60 --steps 200",
         picture=True,
     ),
     Section(
@@ -182,6 +190,9 @@ def shown_section(section: Section, found: Mapping[str, Any]) -> str:
 def remarks(found: Mapping[str, Any]) -> list[str]:
     """What a file says besides its rows, in sentences."""
     told = []
+    if "times_less" in found.get("summary", {}):
+        least = "at least " if found["summary"]["at_least"] else ""
+        told.append(f"Medians over the seeds: {least}{found['summary']['times_less']:.1f} times less.")
     if found.get("default"):
         side = found["default"]
         verdict = "of equal quality" if side["equal"] else "of less than equal quality"
@@ -210,7 +221,7 @@ def rows_of(found: Any) -> list[dict[str, Any]]:
 
 def table(rows: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> str:
     """A table with a line a row and a column for every figure that some row has."""
-    shown = [key for key in figures if any(row.get(key) is not None for row in rows)]
+    shown = [key for key in figures if any(figure(row, key) is not None for row in rows)]
     lines = [["", *(FIGURES[key][0] for key in shown)], ["---", *("---:" for _ in shown)]]
     lines += [[str(row["name"]), *(cell(row, key) for key in shown)] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -218,7 +229,7 @@ def table(rows: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> str:
 
 def cell(row: Mapping[str, Any], key: str) -> str:
     """A figure with its error; nothing where the row has none."""
-    value, style, error = row.get(key), FIGURES[key][1], row.get(f"{key}_error")
+    value, style, error = figure(row, key), FIGURES[key][1], row.get(f"{key}_error")
     if value is None:
         return ""
     if style == "yes":
@@ -228,10 +239,16 @@ def cell(row: Mapping[str, Any], key: str) -> str:
     return f"{value:{style}}" + (f" ± {error:{style}}" if error is not None else "")
 
 
+def figure(row: Mapping[str, Any], key: str) -> Any:
+    """A figure of a row, or None."""
+    group, _, last = key.rpartition(".")
+    return (row.get(group) or {}).get(last) if group else row.get(key)
+
+
 def machine_line(found: Mapping[str, Any]) -> str:
     """What it was measured on, and the settings."""
     about = found.get("machine") or found.get("about") or {}
-    settings = next((found[key] for key in ("settings", "setting", "sizes", "shape") if key in found), {})
+    settings = next((found[key] for key in ("settings", "setting", "sizes", "shape", "asked") if key in found), {})
     told = [f"{key.replace('_', ' ')} {_text(value)}" for key, value in {**settings, **about}.items()]
     return ", ".join(told)
 

@@ -55,6 +55,18 @@ def test_rows_by_name_and_by_side_and_ceilings_make_tables(tmp_path):
         assert line in text.splitlines()
 
 
+def test_what_was_not_reached_is_empty(tmp_path):
+    rows = [
+        {"side": "ours", "seed": 1, "reached": {"processor_seconds": 1234.5}, "best": 1.94996},
+        {"side": "upstream", "seed": 1, "reached": None, "best": 1.96},
+    ]
+    found = {"asked": {"seeds": [1, 2]}, "rows": rows, "summary": {"times_less": 3.14, "at_least": True}}
+    (tmp_path / "time_to_quality.json").write_text(json.dumps(found))
+    text = page(tmp_path)
+    assert "| ours | 1 | 1,234 | 1.9500 |\n| upstream | 1 |  | 1.9600 |\n" in text
+    assert "at least 3.1 times less." in text and text.endswith("`; seeds 1 2.\n")
+
+
 def test_cells():
     assert cell({"equal": False}, "equal") == "no" and cell({}, "equal") == ""
     assert cell({"lost": 0.5, "lost_error": None}, "lost") == "0.50000"
