@@ -6,20 +6,19 @@
 
 - dna: one network, ``--steps`` steps of 2,048 bases in all. Half of them from left to right and the other half as a
   model of blocks or of masked diffusion, against both from nothing and against autoregression alone; test bits per
-  base with the standard error over windows. A step of blocks reads each window twice; seconds say what that costs.
+  base with the standard error over windows. A step of blocks reads each window twice.
 - stories: the texts are written by the language model itself (cached, its own distribution), 2,000 of them, the last
   tenth held out, so that there is a known floor: what the model pays for its own words. It becomes a model of blocks of
   8 in N steps, against the same network from nothing in N steps. The judge is the language model again: its perplexity
   of what each writes beside that of its own stories.
 - speed: the same untrained Llama writes as many tokens in 10 steps of masked diffusion over the whole sequence, in
   blocks of 16 of 10 steps each, and one by one with a cache. Processor seconds of one
-  thread; those of dna are training time as the log has it.
+  thread.
 
 Runs are kept in DIR and not repeated; figures go to ``results/adapt_*.json``.
 """
 
 import argparse
-import csv
 import json
 import time
 from dataclasses import replace
@@ -70,7 +69,7 @@ def dna(work: Path, steps: int) -> dict[str, dict]:
     for name, settings in SCRATCH.items():
         run = work / name.replace(" ", "_")
         _trained(run, [*settings, *NETWORK, *OPTIM, *PACE, f"train.steps={steps}"])
-        rows[name] = _scored(run) | {"seconds": _seconds(run)}
+        rows[name] = _scored(run)
         print(name, rows[name], flush=True)
     half = work / "half"
     _trained(half, ["algo=ar", *NETWORK, *OPTIM, *PACE, f"train.steps={steps // 2}"])
@@ -90,7 +89,7 @@ def dna(work: Path, steps: int) -> dict[str, dict]:
                 quiet=True,
             )
         held_out = json.loads((run / "adapt.json").read_text())["held_out"]
-        rows[name] = _scored(run) | {"seconds": _seconds(half) + _seconds(run), "held_out": held_out}
+        rows[name] = _scored(run) | {"held_out": held_out}
         print(name, rows[name], flush=True)
     return rows
 
@@ -160,12 +159,6 @@ def _trained(run: Path, overrides: list[str]) -> None:
     """Trains a run that is not there yet."""
     if not (run / "model").exists():
         train(compose([*overrides, "seed=1"]), str(ECOLI), str(run), quiet=True)
-
-
-def _seconds(run: Path) -> float:
-    """How long a run trained, validations included, as its log has it."""
-    with (run / "log.csv").open(newline="") as file:
-        return float(list(csv.DictReader(file))[-1]["seconds"])
 
 
 def _scored(run: Path) -> dict:

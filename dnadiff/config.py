@@ -2,14 +2,16 @@
 
 A folder of ``configs/`` named like a section holds its presets, chosen whole as in ``model=small``; single keys are
 set as in ``optim.lr=1e-4``; ``experiment=NAME`` chooses several at once, and overrides win over it. The grammar is
-Hydra's, and Hydra composes the files over the schema; nothing else of it is used: no working folders, import paths or
-resolvers. A value that holds ``${`` is refused, so a configuration is data and never a program. Text values are taken
-as they are typed: a path may hold spaces, commas or an equals sign, and contigs are listed as ``a,b`` or ``[a,b]``.
+Hydra's, and Hydra composes the files over the schema, once for each choice of presets; the keys are then set in a copy,
+as Hydra does last. Nothing else of it is used: no working folders, import paths or resolvers. A value that holds ``${``
+is refused, so a configuration is data and never a program. Text values are taken as they are typed: a path may hold
+spaces, commas or an equals sign, and contigs are listed as ``a,b`` or ``[a,b]``.
 
 There are two configurations, each a file beside the presets and a dataclass: ``config`` of training on a genome and
 ``finetune`` of fine-tuning. Every mistake is one line that names the key, what was found and what would work.
 """
 
+import copy
 import dataclasses
 import functools
 import types
@@ -97,21 +99,34 @@ def compose_finetune(overrides: list[str]) -> FinetuneConfig:
 
 
 def _composed(overrides: list[str], name: str, node: str) -> Any:  # noqa: ANN401 (of the class that SCHEMAS names)
-    import hydra
-    from hydra.core.config_store import ConfigStore
-    from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     _refuse_repeats(overrides)
     schema = SCHEMAS[name]
-    presets = {override for override in overrides if _is_preset(override, schema)}
-    trial = OmegaConf.structured(schema)
-    checked = [word if word in presets else _checked(word, schema, trial) for word in overrides]
-    ConfigStore.instance().store(name=node, node=schema)
+    presets = [override for override in overrides if _is_preset(override, schema)]
+    config = copy.deepcopy(_of_presets(tuple(presets), name, node))
+    for override in overrides:
+        if override not in presets:
+            _override(config, override, schema)
+    try:
+        return OmegaConf.to_object(config)
+    except OmegaConfBaseException as error:
+        raise InputError(f"configuration: {str(error).splitlines()[0]}") from error
+
+
+@functools.cache
+def _of_presets(presets: tuple[str, ...], name: str, node: str) -> Any:  # noqa: ANN401 (an OmegaConf node)
+    """What Hydra composes of the presets alone, kept: it takes 20 times as long as setting the keys after."""
+    import hydra
+    from hydra.core.config_store import ConfigStore
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    ConfigStore.instance().store(name=node, node=SCHEMAS[name])
     try:
         with hydra.initialize_config_dir(str(configs_folder().resolve()), version_base="1.3"):
-            return OmegaConf.to_object(hydra.compose(name, overrides=checked))
+            return hydra.compose(name, overrides=list(presets))
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(f"configuration: {str(error).splitlines()[0]}") from error
 
@@ -172,8 +187,8 @@ def _is_preset(override: str, schema: type) -> bool:
     return key in presets
 
 
-def _checked(override: str, schema: type, trial: Any) -> str:  # noqa: ANN401 (an OmegaConf node)
-    """The override in Hydra's grammar, once its value was set in ``trial``, which refuses one of the wrong type."""
+def _override(config: Any, override: str, schema: type) -> None:  # noqa: ANN401 (an OmegaConf node)
+    """Sets the key of an override, its value read in Hydra's grammar; one of the wrong type is refused."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -195,8 +210,7 @@ def _checked(override: str, schema: type, trial: Any) -> str:  # noqa: ANN401 (a
         raise InputError(f"{override}: expected {_KINDS.get(kind, 'text')}") from error
     if parsed.is_sweep_override():
         raise InputError(f"{override}: holds several values; give one")
-    _set(trial, key, parsed.value(), value)
-    return f"{key}={literal}"
+    _set(config, key, parsed.value(), value)
 
 
 def _set(config: Any, key: str, value: Any, shown: str) -> None:  # noqa: ANN401 (an OmegaConf node)

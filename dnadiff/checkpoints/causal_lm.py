@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dnadiff.checkpoints.folder import build_denoiser, check_weights
-from dnadiff.checkpoints.foreign import Converted, folder_weights
+from dnadiff.checkpoints.foreign import ORIGIN, Converted, folder_weights, name_parts
 from dnadiff.checkpoints.llama2c import autoregressive_spec
 from dnadiff.checkpoints.manifest import sha256
 from dnadiff.checkpoints.mask_row import with_mask_row
@@ -71,7 +71,7 @@ def read_causal_lm(folder: Path, values: Mapping[str, Any], tokenizer: str | Non
     denoiser.backbone.load_state_dict(named)
     inputs = {str(path): sha256(path) for path in (config, file)}
     told = f"it reads and writes token ids, 0 to {size - 1}, the mask is {words.mask_id}; --tokenizer DIR names them"
-    facts = {"converted from": f"{values['model_type']} folder"}
+    facts = {ORIGIN: f"{values['model_type']} folder"}
     return Converted(denoiser.eval(), words, spec, facts, inputs, "" if known else told)
 
 
@@ -80,7 +80,7 @@ def _llama(reader: Reader) -> tuple[dict[str, Any], int]:
     rope = "rope_parameters" if reader.has("rope_parameters") else "rope_scaling"
     if reader.has(rope) and reader.text(f"{rope}.rope_type", reader.text(f"{rope}.type", "default")) != "default":
         raise reader.refusal(rope, reader.values[rope], "rotary positions without scaling would work")
-    _demand(reader, {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False})
+    reader.demand({"hidden_act": "silu", "attention_bias": False, "mlp_bias": False})
     if reader.whole("head_dim", width // heads) != width // heads:
         raise reader.refusal("head_dim", reader.values["head_dim"], f"{width // heads} would work")
     base = reader.real("rope_theta", reader.real("rope_parameters.rope_theta", 10_000.0))
@@ -94,7 +94,7 @@ def _llama(reader: Reader) -> tuple[dict[str, Any], int]:
 
 
 def _gpt2(reader: Reader) -> tuple[dict[str, Any], int]:
-    _demand(reader, {
+    reader.demand({
         "activation_function": "gelu_new", "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False,
         "add_cross_attention": False, "tie_word_embeddings": True,
     })  # fmt: skip
@@ -105,14 +105,6 @@ def _gpt2(reader: Reader) -> tuple[dict[str, Any], int]:
         "norm_eps": reader.real("layer_norm_epsilon", 1e-5),
     }  # fmt: skip
     return section, length
-
-
-def _demand(reader: Reader, wanted: Mapping[str, bool | str]) -> None:
-    """Refuses settings that would make another function of the weights; those left out have the value wanted."""
-    for key, value in wanted.items():
-        found = reader.flag(key, value) if isinstance(value, bool) else reader.text(key, value)
-        if found != value:
-            raise reader.refusal(key, found, f"{value} would work")
 
 
 _LLAMA = {
@@ -131,7 +123,7 @@ def _llama_names(stored: Mapping[str, Tensor]) -> Named:
     """A head that is stored although it is the embedding is left out."""
     named = {}
     for name, value in stored.items():
-        layer, part, leaf = _parts(name.removeprefix("model."), "layers.")
+        layer, part, leaf = name_parts(name.removeprefix("model."), "layers.")
         key = f"blocks.{layer}.{_LLAMA[part]}.{leaf}" if part in _LLAMA else _LLAMA_ENDS.get(f"{part}{leaf}", name)
         named[key] = value
     if "head.weight" in named and torch.equal(named["head.weight"], named.get("embed.weight", named["norm.weight"])):
@@ -143,7 +135,7 @@ def _gpt2_names(stored: Mapping[str, Tensor]) -> Named:
     """Its linear maps are stored transposed (Conv1D), and those of q, k and v as one."""
     named: Named = {}
     for name, value in stored.items():
-        layer, part, leaf = _parts(name.removeprefix("transformer."), "h.")
+        layer, part, leaf = name_parts(name.removeprefix("transformer."), "h.")
         value = value.T.contiguous() if value.ndim == 2 and layer else value
         if part == "attn.c_attn":
             named |= {f"blocks.{layer}.attn.{x}.{leaf}": y for x, y in zip("qkv", value.chunk(3), strict=True)}
@@ -152,16 +144,6 @@ def _gpt2_names(stored: Mapping[str, Tensor]) -> Named:
         elif name != "lm_head.weight":  # it is the embedding
             named[_GPT2_ENDS.get(f"{part}{leaf}", name)] = value
     return {name: value.contiguous() for name, value in named.items()}
-
-
-def _parts(name: str, layers: str) -> tuple[str, str, str]:
-    """Layer, part and leaf of ``layers.3.mlp.up_proj.weight``; outside the layers no layer, a dot ends the part."""
-    if not name.startswith(layers):
-        part, dot, leaf = name.rpartition(".")
-        return "", part + dot, leaf
-    layer, _, rest = name.removeprefix(layers).partition(".")
-    part, _, leaf = rest.rpartition(".")
-    return layer, part, leaf
 
 
 KINDS = {"llama": Kind(_llama, _llama_names), "gpt2": Kind(_gpt2, _gpt2_names)}

@@ -18,7 +18,7 @@ but for rounding, on nothing else. An N that is no token of the model is neither
 Shapes: B batch, N tokens, D width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -76,7 +76,7 @@ class Embedder:
 
     def embed(
         self, sequences: Sequence[str | np.ndarray], *, layer: int | None = None, pooling: str = "mean",
-        both_strands: bool = False, batch_size: int = 64,
+        both_strands: bool = False, batch_size: int = 64, progress: Callable[[int], None] = lambda _: None,
     ) -> np.ndarray:  # fmt: skip
         """A vector a sequence, (n, D) float32.
 
@@ -86,6 +86,7 @@ class Embedder:
             pooling: One of ``POOLINGS``.
             both_strands: Average the vectors of a sequence and its reverse complement.
             batch_size: Sequences at once; changes no vector by more than rounding.
+            progress: Called with the number of sequences read since the last call; both strands are two.
 
         Raises:
             InputError: A letter is no nucleotide, a sequence is empty, unknown or far too long, or the layer or the
@@ -97,11 +98,9 @@ class Embedder:
             self.check_length(one, f"sequence {number}")
         if not codes:
             raise InputError("sequences: found none; one or more would work")
-        found = self._ordered(codes, layer, pooling, batch_size)
-        if not both_strands:
-            return found
-        turned = [alphabet.reverse_complement(one) for one in codes]
-        return (found + self._ordered(turned, layer, pooling, batch_size)) / 2
+        strands = [codes, [alphabet.reverse_complement(one) for one in codes]][: 1 + both_strands]
+        found = [self._ordered(one, layer, pooling, batch_size, progress) for one in strands]
+        return np.mean(found, axis=0)
 
     def check(self, layer: int | None, pooling: str) -> None:
         """Refuses a layer or a pooling that this model has not.
@@ -132,15 +131,17 @@ class Embedder:
                 "would work"
             )
 
-    def _ordered(self, codes: list[np.ndarray], layer: int | None, pooling: str, batch_size: int) -> np.ndarray:
+    def _ordered(
+        self, codes: list[np.ndarray], layer: int | None, pooling: str, batch_size: int, progress: Callable[[int], None]
+    ) -> np.ndarray:
         """The vectors in the order of the sequences."""
-        rows, vectors = zip(*self._batches(codes, layer, pooling, batch_size), strict=True)
+        rows, vectors = zip(*self._batches(codes, layer, pooling, batch_size, progress), strict=True)
         out = np.empty((len(codes), vectors[0].shape[1]), dtype=np.float32)
         out[np.concatenate(rows)] = np.concatenate(vectors)
         return out
 
     def _batches(
-        self, codes: list[np.ndarray], layer: int | None, pooling: str, batch_size: int
+        self, codes: list[np.ndarray], layer: int | None, pooling: str, batch_size: int, progress: Callable[[int], None]
     ) -> Iterator[tuple[list[int], np.ndarray]]:
         """Which sequences, all of one length, and their vectors."""
         device = next(self.backbone.parameters()).device
@@ -156,6 +157,7 @@ class Embedder:
                 with torch.inference_mode():
                     vectors = self._pooled(tokens, valid, given, layer, pooling)
                 yield part, vectors.cpu().numpy()
+                progress(len(part))
 
     def _pooled(self, tokens: Tensor, valid: Tensor, given: Tensor, layer: int | None, pooling: str) -> Tensor:
         shown = valid | given

@@ -46,11 +46,14 @@ from dnadiff.errors import InputError, ResourceError, did_you_mean
 from dnadiff.models.caduceus import Caduceus
 from dnadiff.models.decoder import GPT2, Llama
 from dnadiff.models.dit import DiT
+from dnadiff.models.encoder import Bert
 from dnadiff.models.rc import ReverseComplement
 
 FORMAT = 1
 _AGAIN = "copy or download it again"
-BACKBONES: dict[str, Callable[..., nn.Module]] = {"dit": DiT, "caduceus": Caduceus, "llama": Llama, "gpt2": GPT2}
+BACKBONES: dict[str, Callable[..., nn.Module]] = {
+    "dit": DiT, "caduceus": Caduceus, "llama": Llama, "gpt2": GPT2, "bert": Bert
+}  # fmt: skip
 PARAMETERIZATIONS = {"subs": Subs, "d3pm": D3PM, "sedd": Sedd, "next_token": NextToken, "revise": Revise}
 PROCESSES = {"absorbing": AbsorbingProcess, "uniform": UniformProcess}
 OBJECTIVES: dict[str, Callable[..., Objective]] = {

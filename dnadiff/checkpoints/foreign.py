@@ -18,6 +18,9 @@ from dnadiff.data.tokenizers import Tokenizer
 from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.errors import InputError
 
+ORIGIN = "converted from"
+"""The key of ``Converted.facts``, and of a provenance, that says what a model was."""
+
 Rename = Callable[[Mapping[Any, Any], Path], dict[str, Any]]
 """From what a file stores by name to what is wanted of it by the network's names; the path is for messages."""
 
@@ -64,3 +67,18 @@ def folder_weights(folder: Path, rename: Rename) -> tuple[Path, dict[str, Tensor
             named = rename(mapping(archive.root), pickled)
             return pickled, {name: archive.tensor(value) for name, value in named.items()}
     raise InputError(f"{folder}: has neither {safe.name} nor {pickled.name}; copy or download it again")
+
+
+def name_parts(name: str, layers: str) -> tuple[str, str, str]:
+    """Layer, part and leaf of a weight's name: 3, ``mlp.up_proj`` and ``weight`` of ``layers.3.mlp.up_proj.weight``.
+
+    Args:
+        name: The name, without what only says who holds the network.
+        layers: What the names of the layers' weights begin with; outside there is no layer, and a dot ends the part.
+    """
+    if not name.startswith(layers):
+        part, dot, leaf = name.rpartition(".")
+        return "", part + dot, leaf
+    layer, _, rest = name.removeprefix(layers).partition(".")
+    part, _, leaf = rest.rpartition(".")
+    return layer, part, leaf

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from dnadiff.checkpoints.folder import build_denoiser
-from dnadiff.checkpoints.foreign import Converted
+from dnadiff.checkpoints.foreign import ORIGIN, Converted
 from dnadiff.checkpoints.manifest import sha256
 from dnadiff.checkpoints.mask_row import with_mask_row
 from dnadiff.data.llama_tokenizer import read_llama2c_tokenizer
@@ -69,7 +69,7 @@ def read_llama2c(path: Path, *, tokenizer: str | None = None) -> Converted:
     denoiser.backbone.load_state_dict(_named(arrays, heads, kv_heads))
     inputs = {str(file): sha256(Path(file)) for file in (path, tokenizer) if file is not None}
     warning = "" if tokenizer else f"no --tokenizer: it reads and writes token ids, 0 to {size}; the mask is {size}"
-    return Converted(denoiser.eval(), words, spec, {"converted from": "llama2.c version 0"}, inputs, warning)
+    return Converted(denoiser.eval(), words, spec, {ORIGIN: "llama2.c version 0"}, inputs, warning)
 
 
 def autoregressive_spec(

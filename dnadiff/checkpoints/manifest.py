@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from dnadiff.data.plain_json import read_json
 from dnadiff.errors import InputError
 
 NAME = "MANIFEST.sha256"
@@ -34,6 +35,8 @@ def read_manifest(folder: Path) -> dict[str, str]:
     """
     path = folder / NAME
     if not path.is_file():
+        if kind := foreign_kind(folder):
+            raise InputError(f"{folder}: is a {kind} of another library; dna-diff convert {folder} -o MODEL would work")
         raise InputError(f"{folder}: has no {NAME}, so it was not written whole; a folder that dnadiff published works")
     if path.stat().st_size > _MOST_BYTES:
         raise InputError(f"{path}: is larger than any manifest; a folder that dnadiff published works")
@@ -44,6 +47,14 @@ def read_manifest(folder: Path) -> dict[str, str]:
             raise InputError(f"{path}:{number}: found {line[:40]!r}; 'SHA-256, two spaces, file name' would work")
         sums[name] = digest
     return sums
+
+
+def foreign_kind(folder: str | Path) -> str:
+    """What a folder of the Hugging Face libraries calls its model, such as ``gpt2``; empty of any other folder."""
+    path = Path(folder) / "config.json"
+    if not path.is_file() or (Path(folder) / NAME).exists():
+        return ""
+    return str(read_json(path, "copy or download it again").get("model_type", ""))
 
 
 def verify(folder: Path, names: Iterable[str]) -> None:

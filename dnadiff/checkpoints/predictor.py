@@ -136,7 +136,7 @@ class FineTuned:
 
     def predict(
         self, sequences: Sequence[str | tuple[str, str] | np.ndarray], *, batch_size: int = 64,
-        both_strands: bool | None = None,
+        both_strands: bool | None = None, progress: Callable[[int], None] = lambda _: None,
     ) -> np.ndarray | list[np.ndarray]:  # fmt: skip
         """Probabilities of classes or labels, or numbers in the targets' units, (n, T) float64; of bases a list.
 
@@ -147,6 +147,7 @@ class FineTuned:
                 sentences, pairs of them, or token ids.
             batch_size: Sequences at once.
             both_strands: Average over both strands before the readout; None does as in the model's validation.
+            progress: Called with the number of sequences that are done since the last call.
 
         Raises:
             InputError: A letter is no nucleotide, a sequence is empty, unknown or too long, or text has strands.
@@ -155,7 +156,9 @@ class FineTuned:
             raise InputError("--both-strands: text has one strand; leave it out")
         codes = [self._codes(number, sequence) for number, sequence in enumerate(sequences, 1)]
         both = self.both_strands if both_strands is None else both_strands
-        return predictions(self.predictor, self.frame, codes, batch_size=batch_size, both_strands=both)
+        return predictions(
+            self.predictor, self.frame, codes, batch_size=batch_size, both_strands=both, progress=progress
+        )
 
     def check(self, codes: np.ndarray, place: str) -> None:
         """Nothing if a sequence can be read.
@@ -181,7 +184,7 @@ class FineTuned:
 
 def predictions(
     predictor: Predictor, frame: RowFrame, sequences: Sequence[np.ndarray], *, batch_size: int = 64,
-    both_strands: bool = False,
+    both_strands: bool = False, progress: Callable[[int], None] = lambda _: None,
 ) -> np.ndarray | list[np.ndarray]:  # fmt: skip
     """What a predictor says of sequences, (n, T) float64, computed in float32 where its weights are.
 
@@ -193,6 +196,7 @@ def predictions(
         sequences: Codes, or token ids of text, an array each.
         batch_size: Sequences at once.
         both_strands: Average the outputs of a sequence and its reverse complement, before the readout.
+        progress: Called with the number of sequences that are done since the last call.
     """
     device, per_base = next(predictor.parameters()).device, isinstance(predictor.head, TokenHead)
 
@@ -209,6 +213,7 @@ def predictions(
                 out = (out + (_turned(other, frame, part) if per_base else other)) / 2
             found = predictor.readout(out).double().cpu().numpy()
             yield from _of_bases(found, frame, part) if per_base else found
+            progress(len(part))
 
     with torch.inference_mode():
         rows = list(parts())

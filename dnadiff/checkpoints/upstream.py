@@ -1,5 +1,5 @@
 """Checkpoints of MDLM, of BD3-LM and of their AR baselines, the folders they and Caduceus were published as, and models
-of other projects: llama2.c's file and the folders of Llama and GPT-2, which have readers of their own.
+of other projects: llama2.c's file and the folders of Llama, GPT-2 and BERT, which have readers of their own.
 
 A Lightning checkpoint holds the raw weights by name (``state_dict``), their exponential average as a bare list in the
 order of the parameters (``ema``), the configuration and a pickled tokenizer (``hyper_parameters``). A published folder
@@ -15,9 +15,9 @@ from typing import Any
 
 from torch import Tensor
 
-from dnadiff.checkpoints import causal_lm, llama2c
+from dnadiff.checkpoints import causal_lm, encoder, llama2c
 from dnadiff.checkpoints.folder import build_denoiser, check_weights
-from dnadiff.checkpoints.foreign import Converted, folder_weights
+from dnadiff.checkpoints.foreign import ORIGIN, Converted, folder_weights
 from dnadiff.checkpoints.manifest import sha256
 from dnadiff.checkpoints.pickles import Archive, described, mapping
 from dnadiff.checkpoints.upstream_caduceus import read_caduceus
@@ -81,7 +81,7 @@ def _lightning(path: Path, weights: str, tokenizer: str | None) -> Converted:
     inside = hyper.get("tokenizer")
     known = None if inside is None else pickled_vocabulary(inside)
     made = f"{settings.algo} checkpoint of Lightning {root.get('pytorch-lightning_version', 'unknown')}"
-    facts |= {"weights": weights, "converted from": made}
+    facts |= {"weights": weights, ORIGIN: made}
     return _converted(path, {path: sha256(path)}, settings, tensors, known, tokenizer, facts)
 
 
@@ -94,9 +94,11 @@ def _folder(path: Path, tokenizer: str | None) -> Converted:
         return read_caduceus(path, values, tokenizer)
     if values.get("model_type") in causal_lm.KINDS:
         return causal_lm.read_causal_lm(path, values, tokenizer)
+    if values.get("model_type") in encoder.KINDS:
+        return encoder.read_encoder(path, values, tokenizer)
     settings = folder_settings(values, config)
     file, tensors = folder_weights(path, _parameters)
-    facts = {"converted from": f"{settings.algo} folder"}
+    facts = {ORIGIN: f"{settings.algo} folder"}
     inputs = {config: sha256(config), file: sha256(file)}
     return _converted(file, inputs, settings, tensors, folder_vocabulary(path), tokenizer, facts)
 

@@ -112,6 +112,17 @@ class Reader:
         """The truth value of a key."""
         return self._typed(key, default, bool, "true or false")
 
+    def demand(self, wanted: Mapping[str, bool | str]) -> None:
+        """Nothing if some keys have the values wanted, or are left out.
+
+        Raises:
+            InputError: One has another, which would make another function of the weights.
+        """
+        for key, value in wanted.items():
+            found = self.flag(key, value) if isinstance(value, bool) else self.text(key, value)
+            if found != value:
+                raise self.refusal(key, found, f"{value} would work")
+
     def refusal(self, key: str, found: object, works: str) -> InputError:
         """An error that names the file, the key, what it holds and what would work."""
         return InputError(f"{self.path}: its configuration has {key}={found}; {works}")
@@ -244,7 +255,7 @@ def folder_settings(values: Mapping[str, Any], path: Path) -> Settings:
     reader = Reader(values, path)
     kind = reader.text("model_type")
     if kind not in ("mdlm", "bd3lm"):
-        raise reader.refusal("model_type", kind, "mdlm, bd3lm, caduceus, llama and gpt2 would work")
+        raise reader.refusal("model_type", kind, "mdlm, bd3lm, caduceus, llama, gpt2, bert and roberta would work")
     causal = reader.flag("causal", False)
     conditioned = reader.flag("time_conditioning", False) and not causal
     blocks = kind == "bd3lm" and not causal and reader.flag("cross_attn", True)

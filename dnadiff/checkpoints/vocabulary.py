@@ -13,7 +13,7 @@ from typing import Any
 
 from dnadiff.checkpoints.pickles import Stub, mapping, state
 from dnadiff.data.plain_json import read_json
-from dnadiff.data.subwords import read_subwords
+from dnadiff.data.subwords import SubwordTokenizer, read_subwords
 from dnadiff.data.tokenizers import TOKENIZERS, IdsTokenizer, NucleotideTokenizer, Tokenizer, tokenizer_from_json
 from dnadiff.errors import InputError
 
@@ -102,12 +102,13 @@ def folder_tokenizer(path: str) -> Tokenizer:
     """The tokenizer of a folder, or of its name.
 
     Args:
-        path: A folder with ``tokenizer.json``, or with the files of GPT-2 or BERT; or a name such as ``nucleotide``.
+        path: A folder with ``tokenizer.json``, or with the files of GPT-2 or BERT; or a name such as ``nucleotide``
+            where there is no such folder.
 
     Raises:
         InputError: There is none, or it cannot be read.
     """
-    if path in TOKENIZERS and path != IdsTokenizer.name:
+    if path in TOKENIZERS and path != IdsTokenizer.name and not Path(path).is_dir():
         return tokenizer_from_json({"name": path})
     file = Path(path) / "tokenizer.json"
     if file.is_file():
@@ -117,6 +118,11 @@ def folder_tokenizer(path: str) -> Tokenizer:
         if Vocabulary(_json_tokens(value), {}).is_nucleotide():
             return NucleotideTokenizer()
     return read_subwords(path, "--tokenizer ")
+
+
+def token_names(tokenizer: SubwordTokenizer) -> dict[str, int]:
+    """Id of each token of a tokenizer of pieces of words by its name."""
+    return _json_tokens(tokenizer.to_json()["definition"])
 
 
 def read_foreign(path: Path) -> dict[str, Any]:

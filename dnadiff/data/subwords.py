@@ -2,9 +2,9 @@
 
 What is read: ``tokenizer.json`` (that library's own form, with the roles of the specials from
 ``special_tokens_map.json`` or ``tokenizer_config.json`` if one is there), ``vocab.json`` with ``merges.txt`` (GPT-2's
-byte-level pairs; Radford et al. 2019), or ``vocab.txt`` (BERT's word pieces, lower case; Devlin et al. 2019). A
-byte-level vocabulary can also be trained on a text (Sennrich et al. 2016). All are kept as one JSON text inside the
-model folder; nothing is pickled.
+byte-level pairs; Radford et al. 2019), or ``vocab.txt`` (BERT's word pieces; Devlin et al. 2019; lower case unless
+``tokenizer_config.json`` has ``do_lower_case`` false). A byte-level vocabulary can also be trained on a text (Sennrich
+et al. 2016). All are kept as one JSON text inside the model folder; nothing is pickled.
 
 A vocabulary without a mask gets one behind its last token, as MDLM gives GPT-2's 50,257 tokens a 50,258th.
 """
@@ -191,7 +191,10 @@ def _bert(path: Path, asked: str) -> SubwordTokenizer:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     inner = Tokenizer(_model(models.WordPiece, path, "vocab.txt", unk_token="[UNK]"))
-    inner.normalizer = normalizers.BertNormalizer(lowercase=True)
+    stated, file = {}, path / "tokenizer_config.json"
+    if file.is_file():
+        stated = read_json(file, "a fresh copy would work", most=_MOST_BYTES)
+    inner.normalizer = normalizers.BertNormalizer(lowercase=stated.get("do_lower_case") is not False)
     inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     inner.decoder = decoders.WordPiece()
     words = ("[UNK]", "[SEP]", "[CLS]", "[PAD]", "[MASK]")

@@ -187,12 +187,20 @@ class Plan:
         Args:
             masked: Positions to reveal, (B, L) bool.
         """
-        left = self.step.masked_fill(~masked, DONE)
-        while (rows := (left < DONE).any(-1).nonzero()[:, 0]).numel():
-            now = left[rows].min(-1, keepdim=True)
-            reveal = left[rows] == now.values
-            yield rows, reveal, self.time[rows].gather(1, now.indices)[:, 0]
-            left = left.index_put((rows,), left[rows].masked_fill(reveal, DONE))
+        ranks = _dense_ranks(self.step.masked_fill(~masked, DONE)).masked_fill(~masked, -1)
+        for call in range(int(ranks.max()) + 1 if ranks.numel() else 0):
+            found = ranks == call
+            rows = found.any(-1).nonzero()[:, 0]
+            reveal = found[rows]
+            yield rows, reveal, self.time[rows].gather(1, reveal.to(torch.int8).argmax(-1, keepdim=True))[:, 0]
+
+
+def _dense_ranks(step: Tensor) -> Tensor:
+    """How many different values of its row are below each, (B, L) int64."""
+    ordered, order = step.sort(dim=-1)
+    grows = torch.zeros_like(step)
+    grows[:, 1:] = ordered[:, 1:] > ordered[:, :-1]
+    return torch.empty_like(step).scatter_(-1, order, grows.cumsum(-1))
 
 
 class Revealing(Sampler):

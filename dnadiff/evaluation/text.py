@@ -14,8 +14,10 @@ by its tokenizer. Two conventions of reading texts longer than the judge's windo
     mdlm    disjoint windows (Sahoo et al. 2024)
     bd3lm   windows that overlap by half, each token scored in the first window that has it (Arriola et al. 2025)
 
-Of end tokens MDLM scores the first of a sample and BD3-LM none; here a text has none. A judge that begins with [BOS]
-scores the first token too, which GPT-2 under those conventions does not.
+Of end tokens MDLM scores the first of a sample and BD3-LM none; here a text has none. Under both the judge is GPT-2,
+which begins with no token of its own and so does not score the first token of a window that none before it has (with
+windows that overlap by half, the first of the text). A folder of GPT-2's is read so; any other judge that reads from
+the left begins its windows with [BOS] and scores the first token too.
 
 A low figure alone says little: repetition lowers it too. Read it beside the entropy, and beside that of real text.
 """
@@ -76,7 +78,7 @@ def judged_windows(length: int, window: int, convention: str) -> list[tuple[int,
 
 
 def judged_rows(
-    texts: Sequence[Encoded], length: int, convention: str, *, bos: int | None, filler: int
+    texts: Sequence[Encoded], length: int, convention: str, *, bos: int | None, filler: int, first_given: bool = False
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The windows of some texts as one batch for ``likelihood.score``, and the text of each window, (windows,).
 
@@ -86,6 +88,8 @@ def judged_rows(
         convention: A name of ``CONVENTIONS``.
         bos: Token that begins a row; None if none does.
         filler: Token that stands where nothing is.
+        first_given: Read the first token of a window and do not score it, as a judge must that reads from the left and
+            begins with no token of its own.
     """
     lead = int(bos is not None)
     places = [
@@ -96,7 +100,8 @@ def judged_rows(
     shape = (len(places), length)
     tokens, valid = np.full(shape, filler, dtype=np.int64), np.zeros(shape, dtype=bool)
     given, characters = np.zeros(shape, dtype=bool), np.zeros(len(places), dtype=np.int64)
-    for row, (number, (start, end, done)) in enumerate(places):
+    for row, (number, (start, end, seen)) in enumerate(places):
+        done = max(seen, start + first_given)
         if bos is not None:
             tokens[row, 0], valid[row, 0], given[row, 0] = bos, True, True
         stop = lead + end - start

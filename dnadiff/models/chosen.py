@@ -36,5 +36,5 @@ def pick_condition(c: Tensor, at: Tensor | slice | None, n: int) -> Tensor:
     For numbers of tokens in the batch it is (T, C).
     """
     if by_number(at) and c.shape[1] == 1:
-        return c[at // n, 0]
+        return c[:, 0].index_select(0, at // n)
     return c if c.shape[1] == 1 else pick(c, at)

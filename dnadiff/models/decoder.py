@@ -4,7 +4,8 @@ r"""Decoder-only language models under the project's own contract: Llama and GPT
 
 Both are trained from left to right, with the pattern ``BlockCausal(1)``. The weights do not know that: with another
 pattern the same network looks both ways inside a block, or everywhere, which is how it becomes a diffusion model. They
-are told no noise level (sigma must be what the model was trained with, a constant) and no labels.
+are told no noise level (sigma must be what the model was trained with, a constant) and no labels. ``Stack`` is what
+they share with encoders (``models.encoder``).
 
 ``Llama`` (Touvron et al., LLaMA: open and efficient foundation language models, 2023, arXiv:2302.13971): RMS norms
 (Zhang and Sennrich, 2019), rotary positions whose halves turn against each other, SwiGLU (Shazeer, 2020,
@@ -16,6 +17,7 @@ Shapes: B batch, N tokens, V vocabulary, D hidden_size, H n_heads, G n_kv_heads,
 """
 
 import abc
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +28,7 @@ from dnadiff.errors import InputError
 from dnadiff.models.attention import BACKENDS, Attention, Full, Pattern, look
 from dnadiff.models.cache import KVCache
 from dnadiff.models.chosen import by_number, pick
-from dnadiff.models.layers import MAX_PERIOD, angles_at, blocks_to_run, rotary_angles, rotate
+from dnadiff.models.layers import MAX_PERIOD, angles_at, blocks_to_run, embedded, rotary_angles, rotate
 
 STD = 0.02  # of fresh weights, as GPT-2's and Llama's
 
@@ -105,24 +107,27 @@ class DecoderBlock(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
-class Decoder(nn.Module, abc.ABC):
-    """What Llama and GPT-2 share: everything but their parts and how positions enter.
+class Stack(nn.Module, abc.ABC):
+    """What Llama, GPT-2 and BERT share: everything but their parts and how positions enter.
 
     Args:
         vocab_size: V, the mask included.
         width: D.
-        blocks: The layers.
+        blocks: The layers, each with ``attn`` and ``mlp``, called as ``DecoderBlock`` is.
         norm: The last norm.
         tied: Whether the head is the embedding.
         attention: Backend, a name of ``attention.BACKENDS``.
+        transform: What stands between the last norm and the head; None: nothing.
+        bias: Whether every token has a bias in the head.
 
     Attributes:
         n_classes: 0, they know no labels.
     """
 
     def __init__(
-        self, vocab_size: int, width: int, blocks: list[DecoderBlock], norm: nn.Module, *, tied: bool, attention: str
-    ) -> None:
+        self, vocab_size: int, width: int, blocks: Sequence[nn.Module], norm: nn.Module, *, tied: bool, attention: str,
+        transform: nn.Module | None = None, bias: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         if attention not in BACKENDS:
             raise InputError(f"attention={attention}: there are {', '.join(BACKENDS)}")
@@ -130,8 +135,10 @@ class Decoder(nn.Module, abc.ABC):
         self.embed = nn.Embedding(vocab_size, width)
         self.blocks = nn.ModuleList(blocks)
         self.norm = norm
+        self.transform = transform
         self.head = None if tied else nn.Linear(width, vocab_size, bias=False)
-        self.apply(_fresh)
+        self.bias = nn.Parameter(torch.zeros(vocab_size)) if bias else None
+        self.apply(fresh)
         for block in blocks:  # what is added to the stream starts smaller the more blocks add to it (GPT-2)
             for last in (block.attn.out, list(block.mlp.modules())[-1]):
                 nn.init.normal_(last.weight, std=STD / (2 * len(blocks)) ** 0.5)
@@ -146,7 +153,8 @@ class Decoder(nn.Module, abc.ABC):
     ) -> Tensor:  # fmt: skip
         """Raw logits, (B, N, V), or (B, M, V) of the positions ``at``; arguments as of ``DiT``, no labels."""
         h = self.norm(self._run(tokens, pattern, valid, labels, cache, at))
-        return F.linear(h, self.embed.weight if self.head is None else self.head.weight)
+        h = h if self.transform is None else self.transform(h)
+        return F.linear(h, self.embed.weight if self.head is None else self.head.weight, self.bias)
 
     def features(
         self, tokens: Tensor, sigma: Tensor, *, pattern: Pattern = Full(), valid: Tensor | None = None,
@@ -181,7 +189,7 @@ class Decoder(nn.Module, abc.ABC):
         return last(x, rotary, attention, cache, layer, at)
 
 
-class Llama(Decoder):
+class Llama(Stack):
     """The network of Llama and of llama2.c.
 
     Args:
@@ -222,10 +230,10 @@ class Llama(Decoder):
 
     def placed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, Rotary]:
         """Embeddings of tokens, and angles computed in float64."""
-        return self.embed(tokens), rotary_angles(positions, self.head_width, self.rope_base)
+        return embedded(tokens, self.embed.weight), rotary_angles(positions, self.head_width, self.rope_base)
 
 
-class GPT2(Decoder):
+class GPT2(Stack):
     """The network of GPT-2.
 
     Args:
@@ -263,7 +271,7 @@ class GPT2(Decoder):
         last = nn.LayerNorm(hidden_size, norm_eps)
         super().__init__(vocab_size, hidden_size, blocks, last, tied=True, attention=attention)
         self.place = nn.Embedding(positions, hidden_size)
-        _fresh(self.place)
+        fresh(self.place)
 
     def placed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, None]:
         """Embeddings of tokens and positions together.
@@ -271,14 +279,23 @@ class GPT2(Decoder):
         Raises:
             InputError: The sequence is longer than there are positions.
         """
-        longest, most = int(positions.max()) + 1, self.place.num_embeddings
-        if longest > most:
-            raise InputError(f"position {longest}: the model has learned {most}; at most {most} tokens would work")
-        return self.embed(tokens) + self.place(positions), None
+        return embedded(tokens, self.embed.weight) + learned_places(self.place, positions), None
 
 
-def _fresh(module: nn.Module) -> None:
-    """Weights of a new layer."""
+def learned_places(place: nn.Embedding, positions: Tensor) -> Tensor:
+    """The learned embeddings (N, D) of positions (N,).
+
+    Raises:
+        InputError: The sequence is longer than there are positions.
+    """
+    longest, most = int(positions.max()) + 1, place.num_embeddings
+    if longest > most:
+        raise InputError(f"position {longest}: the model has learned {most}; at most {most} tokens would work")
+    return place(positions)
+
+
+def fresh(module: nn.Module) -> None:
+    """Nothing; a new layer, or what holds ones, gets its initial weights in place."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=STD)
     if isinstance(module, nn.Linear) and module.bias is not None:

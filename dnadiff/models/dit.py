@@ -61,9 +61,9 @@ class Block(nn.Module):
             x = pick(x, at) + self._drop(h)
             return x + self._drop(self.mlp(self.norm2(x)))
         modulation = self.adaLN_modulation(c)
-        shift_msa, scale_msa = modulation.chunk(6, dim=-1)[:2]
-        own = pick_condition(modulation, at, x.shape[1])
-        gate_msa, shift_mlp, scale_mlp, gate_mlp = own.chunk(6, dim=-1)[2:]
+        of_all, own = modulation.split([2 * x.shape[-1], 4 * x.shape[-1]], dim=-1)
+        shift_msa, scale_msa = of_all.chunk(2, dim=-1)
+        gate_msa, shift_mlp, scale_mlp, gate_mlp = pick_condition(own, at, x.shape[1]).chunk(4, dim=-1)
         h = modulate(self.norm1(x), shift_msa, scale_msa)
         x = pick(x, at) + gate_msa * self._drop(self._attention(h, rotary, attention, cache, layer, at))
         h = modulate(self.norm2(x), shift_mlp, scale_mlp)

@@ -8,7 +8,6 @@ to rounding, and what the same held-out windows cost before and after.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from dnadiff.recipes import run_folder
 from dnadiff.recipes import train as training
 from dnadiff.recipes.loop import teller
 from dnadiff.recipes.network import SIZES
-from dnadiff.schema import Config, DataConfig, ModelConfig
+from dnadiff.recipes.taken_over import network_settings, text_settings, word
+from dnadiff.schema import Config, DataConfig
 from dnadiff.training import ranks
 
 TARGETS = ("bd3lm", "mdlm", "sundae")
@@ -117,7 +117,7 @@ def adapted(source: str, to: str, steps: int, block_size: int | None, overrides:
         raise InputError(f"--from {source}: its tokens are {tokenizer.name}; a model of nucleotides or text would work")
     ours = _of_network(spec) | _of_data(source, given) | _of_method(to, steps, block_size or BLOCK_SIZE)
     if isinstance(tokenizer, TextTokenizer):
-        ours |= _of_text(source, spec)
+        ours |= text_settings(source, spec)
     ours |= {"init_from": source, **({} if seed is None else {"seed": str(seed)})}
     if "optim" not in given:
         ours |= _of_optimiser(steps)
@@ -136,13 +136,10 @@ def _check(given: Mapping[str, str], source: str) -> None:
 
 def _of_network(spec: Mapping[str, Any]) -> dict[str, str]:
     """The settings of the section ``model`` that are the source's network."""
-    backbone, defaults = spec["backbone"], {of.name: of.default for of in fields(ModelConfig)}
+    backbone = spec["backbone"]
     if "rc" in backbone or backbone["name"] not in SIZES:
         raise InputError(f"the source's network is {backbone['name']}; one that reads from left to right would work")
-    keys = SIZES[backbone["name"]] + (("positions",) if backbone["name"] == "gpt2" else ())
-    values = {f"model.{key}": _word(backbone.get(key, defaults[key])) for key in keys}
-    preset = {"dit": "tiny"}.get(backbone["name"], backbone["name"])
-    return {"model": preset, **values, "model.length": str(spec["length"])}
+    return network_settings(spec)
 
 
 def _of_data(source: str, given: Mapping[str, str]) -> dict[str, str]:
@@ -151,15 +148,7 @@ def _of_data(source: str, given: Mapping[str, str]) -> dict[str, str]:
     if "data" in given or not path.exists() or not (Path(source) / "model").is_dir():
         return {}
     theirs = vars(run_folder.run_config(source).data)
-    return {f"data.{key}": _word(value) for key, value in theirs.items() if value != usual[key] and key != "workers"}
-
-
-def _of_text(source: str, spec: Mapping[str, Any]) -> dict[str, str]:
-    """The source's tokens, and how its windows were cut; a run also says how its texts are read."""
-    path, cut = Path(source) / run_folder.CONFIG, spec.get("text", {})
-    values = vars(run_folder.run_config(source).text) if (Path(source) / "model").is_dir() and path.exists() else cut
-    text = {f"text.{key}": _word(value) for key, value in values.items()}
-    return {"task": "text", "tokenizer.name": "model", "tokenizer.path": source, **text}
+    return {f"data.{key}": word(value) for key, value in theirs.items() if value != usual[key] and key != "workers"}
 
 
 def _of_method(to: str, steps: int, block_size: int) -> dict[str, str]:
@@ -178,13 +167,6 @@ def _of_optimiser(steps: int) -> dict[str, str]:
         "optim.name": "adamw", "optim.lr": f"{rate:g}", "optim.betas": "[0.9,0.95]", "optim.schedule": "cosine",
         "optim.lr_min": f"{rate / 10:g}", "optim.warmup_steps": str(round(WARMUP * steps)), "optim.ema": "0.9999",
     }  # fmt: skip
-
-
-def _word(value: object) -> str:
-    """A value as it is typed behind ``key=``."""
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
 
 def _report(folder: Path, quiet: bool) -> None:

@@ -32,6 +32,7 @@ BACKBONES = {
     "caduceus": ("schiff2024caduceus", "gu2023mamba"),
     "llama": ("touvron2023llama",),
     "gpt2": ("radford2019language",),
+    "bert": ("devlin2019bert",),
 }
 ALWAYS = ("nguyen2023hyenadna", "schiff2024caduceus")
 """The numbering of the bases."""

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,17 @@ from dnadiff.checkpoints.folder import (
     load_tokenizer,
     model_folder,
     model_hash,
+    read_provenance,
     read_spec,
     scoring_section,
 )
+from dnadiff.checkpoints.foreign import ORIGIN, Converted
+from dnadiff.checkpoints.manifest import foreign_kind
 from dnadiff.checkpoints.provenance import provenance
+from dnadiff.checkpoints.upstream import read_upstream
 from dnadiff.data.documents import documents
 from dnadiff.data.stream import sha256_of
+from dnadiff.data.subwords import read_subwords
 from dnadiff.data.text_tokenizers import ByteTokenizer
 from dnadiff.data.tokenizer import TextTokenizer
 from dnadiff.errors import InputError, did_you_mean
@@ -44,9 +50,15 @@ class Judge:
     """A model that says how likely texts are.
 
     Args:
-        run: Run or model folder of a model of text.
+        run: Run or model folder of a model of text, or a folder of a Hugging Face model that ``convert`` reads.
         convention: How it reads texts longer than its window, a name of ``evaluation.text.CONVENTIONS``.
         seed: Of its draws, where its likelihood is a bound.
+
+    Attributes:
+        tokenizer: Numbers the texts.
+        convention: As given.
+        inputs: SHA-256 of what it was read from.
+        bare: Whether its windows begin with no token of its own: it is GPT-2, as in the published conventions.
 
     Raises:
         InputError: There is no such model or convention.
@@ -55,13 +67,14 @@ class Judge:
     def __init__(self, run: str, convention: str, seed: int) -> None:
         if convention not in CONVENTIONS:
             raise InputError(f"--convention {convention}: {did_you_mean(convention, CONVENTIONS)}")
-        tokenizer = load_tokenizer(run)
-        if not isinstance(tokenizer, TextTokenizer):
-            raise InputError(f"--judge {run}: its tokens are {tokenizer.name}; a model of text would work")
-        self.tokenizer, self.convention, self._seed = tokenizer, convention, seed
-        self._denoiser, spec = load(run), read_spec(run)
+        model = _foreign(run) if foreign_kind(run) else _published(run)
+        if not isinstance(model.tokenizer, TextTokenizer):
+            raise InputError(f"--judge {run}: its tokens are {model.tokenizer.name}; a model of text would work")
+        self.tokenizer, self.convention, self._seed = model.tokenizer, convention, seed
+        self.inputs, self._denoiser, spec = model.inputs, model.denoiser, model.spec
         self._objective = build_objective(scoring_section(spec), self._denoiser.process)
-        self._length, self._bos = int(spec["length"]), bool(spec.get("bos", False))
+        self.bare = model.facts.get(ORIGIN) == "gpt2 folder"
+        self._length, self._bos = int(spec["length"]), bool(spec.get("bos", False)) and not self.bare
 
     @property
     def exact(self) -> bool:
@@ -73,13 +86,25 @@ class Judge:
         found = self.tokenizer.encoded(texts)
         rows, owners = judged_rows(
             found, self._length, self.convention, bos=self.tokenizer.bos_id if self._bos else None,
-            filler=self.tokenizer.filler,
+            filler=self.tokenizer.filler, first_given=self.bare,
         )  # fmt: skip
         batches = (
             {name: array[start : start + _TOGETHER] for name, array in rows.items()}
             for start in range(0, len(owners), _TOGETHER)
         )
         return per_text(score(self._denoiser, self._objective, batches, seed=self._seed), owners)
+
+
+def _published(run: str) -> Converted:
+    """A model of this project."""
+    inputs = {str(model_folder(run)): model_hash(run)}
+    return Converted(load(run), load_tokenizer(run), read_spec(run), read_provenance(run), inputs, "")
+
+
+def _foreign(folder: str) -> Converted:
+    """A model of another library with the tokenizer beside it; nothing is written."""
+    read_subwords(folder, "--judge ")
+    return read_upstream(Path(folder), tokenizer=folder)
 
 
 def compare_texts(
@@ -99,7 +124,8 @@ def compare_texts(
         real: Text to compare with: a file of any kind that is read.
         synthetic: Generated texts, as ``sample`` writes them.
         out: ``.json``, ``.tsv``, ``-`` or None, see ``tables.publish``.
-        judge: Run or model folder that says how likely the texts are; None leaves that out and counts bytes.
+        judge: Run, model or Hugging Face folder that says how likely the texts are; None leaves that out and counts
+            bytes.
         convention: How the judge reads long texts: ``mdlm`` or ``bd3lm``.
         seed: Chooses the pieces of real text; None draws one, which is reported.
         quiet: Print nothing but results.
@@ -115,7 +141,7 @@ def compare_texts(
     pieces = _pieces("\n\n".join(_read(real)), [len(text) for text in texts], seed, real)
     rows = [_row("synthetic", texts, asked), _row("real", pieces, asked)]
     inputs = {name: sha256_of(name) for name in (real, synthetic)}
-    inputs |= {} if judge is None else {str(model_folder(judge)): model_hash(judge)}
+    inputs |= {} if asked is None else asked.inputs
     settings = {"real": real, "synthetic": synthetic, "judge": judge, "convention": convention, "seed": seed}
     report = {"protocol": _protocol(asked, judge, real), "rows": rows, "settings": settings}
     publish(out, report, COLUMNS, provenance(argv or [], seed, inputs), quiet)
@@ -177,6 +203,7 @@ def _protocol(judge: Judge | None, run: str | None, real: str) -> list[str]:
         return [*lines, "entropy: of the bytes of a text; distinct-n: different runs of n words over all of them"]
     windows = "windows that overlap by half" if judge.convention == "bd3lm" else "disjoint windows"
     what = "exact" if judge.exact else "an upper bound"
+    what += ", without [BOS], so the first token is not scored" * judge.bare
     return [
         *lines,
         f"judge: {run}, {what}, texts tokenized again, {windows} ({judge.convention}), no end token among them",

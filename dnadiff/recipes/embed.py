@@ -21,6 +21,7 @@ from dnadiff.data.examples import Example
 from dnadiff.data.genome import cache_folder
 from dnadiff.data.labelled import read_sequences
 from dnadiff.errors import InputError
+from dnadiff.recipes.sample import progress_bar
 from dnadiff.recipes.tables import write_whole
 from dnadiff.training import ranks
 
@@ -102,12 +103,17 @@ def note_long(embedder: Embedder, codes: Sequence[np.ndarray]) -> None:
 
 
 def vectors_of(embedder: Embedder, codes: Sequence[np.ndarray], how: How, batch_size: int) -> np.ndarray:
-    """The vectors of sequences, (n, D) float32, in the precision asked for."""
+    """The vectors of sequences, (n, D) float32, in the precision asked for, with a progress bar."""
     device = next(embedder.backbone.parameters()).device.type
-    with torch.autocast(device, dtype=torch.bfloat16, enabled=how.dtype == "bf16"):
+    total = len(codes) * (1 + how.both_strands)
+    with (
+        torch.autocast(device, dtype=torch.bfloat16, enabled=how.dtype == "bf16"),
+        progress_bar(total, quiet=False, unit="sequences") as progress,
+    ):
         return embedder.embed(
-            codes, layer=how.layer, pooling=how.pooling, both_strands=how.both_strands, batch_size=batch_size
-        )
+            codes, layer=how.layer, pooling=how.pooling, both_strands=how.both_strands, batch_size=batch_size,
+            progress=progress,
+        )  # fmt: skip
 
 
 def cached_vectors(

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from dnadiff.checkpoints.folder import any_spec, load, load_tokenizer, model_folder, read_spec
+from dnadiff.checkpoints.folder import any_spec, load, model_folder, read_spec
 from dnadiff.checkpoints.predictor import build_predictor, frame_of, pattern_of
 from dnadiff.data.example_batches import ExampleDataset, RowFrame
 from dnadiff.data.hidden import hidden
 from dnadiff.data.labelled import Labelled
 from dnadiff.data.parts import Part
 from dnadiff.data.tokenizer import TextTokenizer, Tokenizer, in_spec
-from dnadiff.data.tokenizers import NUCLEOTIDES, NucleotideTokenizer
+from dnadiff.data.tokenizers import NUCLEOTIDES
 from dnadiff.errors import InputError
 from dnadiff.evaluation.metrics import BEST, LOWER_IS_BETTER, measured
 from dnadiff.models.heads import Predictor
@@ -183,12 +183,24 @@ def _spec(config: FinetuneConfig, data: Labelled, tokenizer: Tokenizer) -> dict[
             "crop": config.data.crop, "masked": config.data.masked,
         },
     }  # fmt: skip
+    _check_positions(config, base, spec)
     pooling = config.head.pooling
     rows = {"length": spec["length"]} if pooling == "positions" else {}
     own = {"name": "token"} if meaning.kind == "tokens" else {"name": "sequence", "pooling": pooling, **rows}
     spec["head"] = {**own, "width": 1, "outputs": len(meaning.names), "dropout": config.head.dropout}
     spec["head"]["width"] = _width(spec)
     return spec
+
+
+def _check_positions(config: FinetuneConfig, base: dict[str, Any], spec: dict[str, Any]) -> None:
+    """Refuses rows that are longer than a network has learned its positions."""
+    rows, most, bos = spec["length"], base["backbone"].get("positions"), spec["bos"]
+    if most is not None and rows > most:
+        crop = "" if config.data.crop else " data.crop=true"
+        raise InputError(
+            f"data.length={rows - bos}: the network of {config.start} has positions for {most - bos:,} of them; "
+            f"data.length={most - bos}{crop} would work"
+        )
 
 
 def _reads_n(base: dict[str, Any], tokenizer: Tokenizer) -> bool:
@@ -203,8 +215,6 @@ def _scratch(model: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any]:
 
 def _of_run(start: str, dropout: float) -> dict[str, Any]:
     spec = read_spec(start)
-    if not isinstance(load_tokenizer(start), NucleotideTokenizer | TextTokenizer):
-        raise InputError(f"{start}: reads neither nucleotides nor text; a model trained on DNA would work")
     if dropout and "dropout" not in spec["backbone"]:
         raise InputError(f"model.dropout={dropout:g}: the network of {start} has none; leave it out")
     return {**spec, "backbone": {**spec["backbone"], **({"dropout": dropout} if dropout else {})}}

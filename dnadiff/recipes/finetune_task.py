@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dnadiff.data.tokenizer import TextTokenizer, Tokenizer
-from dnadiff.data.tokenizers import NUCLEOTIDES
+from dnadiff.data.tokenizers import NUCLEOTIDES, NucleotideTokenizer
 from dnadiff.errors import InputError
 from dnadiff.recipes.text_corpus import tokenizer_named
 from dnadiff.schema.finetune import SCRATCH, FinetuneConfig
@@ -47,6 +47,11 @@ def reading(config: FinetuneConfig, begun: Path | None = None) -> Reading:
     tokenizer = load_tokenizer(config.start if begun is None else begun)
     if isinstance(tokenizer, TextTokenizer):
         return Reading(replace(config, task=TaskConfig("text")), tokenizer)
+    if not isinstance(tokenizer, NucleotideTokenizer):
+        raise InputError(
+            f"{config.start}: its tokens are {tokenizer.name}, which nothing becomes; what dna-diff convert makes with "
+            "--tokenizer DIR would work"
+        )
     if config.task.name == "text":
         raise InputError(f"task=text: {config.start} does not read text; a run of text, or scratch, would work")
     return Reading(config, tokenizer)

@@ -13,7 +13,10 @@ SIZES = {
     "caduceus": ("hidden_size", "n_blocks", "cond_dim", "adaln"),
     "llama": ("hidden_size", "n_blocks", "n_heads", "n_kv_heads", "mlp_size", "rope_base", "norm_eps", "tied"),
     "gpt2": ("hidden_size", "n_blocks", "n_heads", "mlp_size", "norm_eps"),
+    "bert": ("hidden_size", "n_blocks", "n_heads", "mlp_size", "norm_eps"),
 }
+PLACED = ("gpt2", "bert")
+"""The networks that learn their positions one by one."""
 
 
 def backbone_section(model: ModelConfig, n_classes: int = 0, tokenizer: Tokenizer = NUCLEOTIDES) -> dict[str, Any]:
@@ -28,7 +31,7 @@ def backbone_section(model: ModelConfig, n_classes: int = 0, tokenizer: Tokenize
         "name": model.backbone,
         "vocab_size": tokenizer.vocab_size,
         **{key: getattr(model, key) for key in SIZES[model.backbone]},
-        **({"positions": model.positions or model.length} if model.backbone == "gpt2" else {}),
+        **({"positions": model.positions or model.length} if model.backbone in PLACED else {}),
         **({"n_classes": n_classes} if n_classes else {}),
         **({"rc": NUCLEOTIDES.complement(np.arange(NUCLEOTIDES.vocab_size)).tolist()} if model.rc else {}),
     }

@@ -13,6 +13,7 @@ from dnadiff.data import atomic
 from dnadiff.data.labelled import read_sequences
 from dnadiff.data.tokenizer import TextTokenizer
 from dnadiff.errors import printable
+from dnadiff.recipes.sample import progress_bar
 from dnadiff.recipes.tables import write_whole
 from dnadiff.training import ranks
 
@@ -50,9 +51,9 @@ def predict(
     for example in examples:
         tuned.check(example.codes, example.place)
     tuned.predictor.to(ranks.device())
-    found = tuned.predict(
-        [example.codes for example in examples], batch_size=batch_size, both_strands=both_strands or None
-    )
+    codes = [example.codes for example in examples]
+    with progress_bar(len(codes), quiet=False, unit="sequences") as progress:
+        found = tuned.predict(codes, batch_size=batch_size, both_strands=both_strands or None, progress=progress)
     names = [example.name for example in examples]
     text = _runs(names, found, tuned.names) if tuned.kind == "tokens" else _table(names, found, tuned.kind, tuned.names)
     if out == "-":

@@ -33,7 +33,7 @@ from dnadiff.recipes.model import DTYPES, Model, open_any_model
 from dnadiff.recipes.records import Recorder
 from dnadiff.recipes.shards import WHOLE, Shard, check_seed
 from dnadiff.recipes.text_records import TextRecorder, check_text_out, form_of, prompts_of, starts_of, text_recorder
-from dnadiff.recipes.walk import EXACT, Walk, sampler_for, settled
+from dnadiff.recipes.walk import EXACT, Walk, paced, sampler_for, settled
 from dnadiff.training import ranks
 
 FARTHEST = 64  # times the training window; beyond it the distances within a sequence mean nothing to the model
@@ -68,7 +68,7 @@ def sample(
             of JSON lines (``.jsonl``) or plain text (``.txt``).
         n: Number of sequences, over all shards; of text for every prompt.
         length: Bases or tokens of each; None is the training window.
-        walk: The sampler and its settings.
+        walk: The sampler and its settings; where they name no pace, that of ``paced``.
         batch_size: Sequences at once; changes no sequence.
         dtype: ``fp32`` or ``bf16``, of the network; tokens are drawn in float64.
         seed: None draws one, which is printed and recorded, or takes that of the file that is resumed.
@@ -96,7 +96,7 @@ def sample(
     if seed is None:
         earlier = earlier_seed(file) if file and resume else None
         seed = secrets.randbits(32) if earlier is None else earlier
-    walk = settled(walk, model.denoiser)
+    walk = paced(settled(walk, model.denoiser), model, length)
     recorder = (
         text_recorder(model, walk, seed, filled, n)
         if text
@@ -154,7 +154,9 @@ def _length(model: Model[Any], length: int | None) -> int:
 def _announce(model: Model[Any], walk: Walk, length: int, seed: int, quiet: bool) -> None:
     """Says what will be sampled, and what to expect of sequences longer than a training window."""
     unit = "tokens" if isinstance(model.tokenizer, TextTokenizer) else "bases"
-    _tell(f"sample       {length:,} {unit} each, seed {seed}, {model.name}", quiet)
+    together = walk.tokens_per_step or 1
+    pace = f", {together} at a time (--tokens-per-step 1 is exact)" if together > 1 else ""
+    _tell(f"sample       {length:,} {unit} each{pace}, seed {seed}, {model.name}", quiet)
     if length > model.window and walk.stride is None and model.block_size is None:
         longer = f"{length:,} {unit} are more than the {model.window:,} the model was trained on"
         _tell(f"note         {longer}; --stride slides a window", quiet)
@@ -172,15 +174,15 @@ def _tell(text: str, quiet: bool) -> None:
 
 
 @contextmanager
-def progress_bar(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Takes numbers of bases; shows a bar with the time left on a terminal, and nothing elsewhere."""
+def progress_bar(total: int, quiet: bool, unit: str = "bases") -> Iterator[Callable[[int], None]]:
+    """Takes numbers of bases, or what the unit is; shows a bar with the time left on a terminal, nothing elsewhere."""
     if quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("{task.completed:,.0f} of {task.total:,.0f} bases"), BarColumn(), TimeRemainingColumn()
+    columns = TextColumn(f"{{task.completed:,.0f}} of {{task.total:,.0f}} {unit}"), BarColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=total)
-        yield lambda bases: bar.advance(task, bases)
+        yield lambda count: bar.advance(task, count)

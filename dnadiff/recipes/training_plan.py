@@ -17,7 +17,7 @@ from dnadiff.data.tokenizers import NUCLEOTIDES
 from dnadiff.diffusion import AbsorbingProcess, CountSearch, Denoiser, NoiseSearch, Objective, PublishedSearch
 from dnadiff.errors import InputError, ResourceError
 from dnadiff.models.caduceus import Caduceus
-from dnadiff.models.decoder import Decoder
+from dnadiff.models.decoder import Stack
 from dnadiff.models.dit import DiT
 from dnadiff.random import Draws
 from dnadiff.recipes.corpus import Corpus
@@ -258,7 +258,7 @@ def _implement(denoiser: Denoiser, config: Config) -> None:
     if config.scan == "mamba_ssm" and not torch.cuda.is_available():
         raise InputError("scan=mamba_ssm: runs on GPUs only and there is none; scan=torch works")
     for module in denoiser.modules():
-        if isinstance(module, DiT | Decoder):
+        if isinstance(module, DiT | Stack):
             module.attention = "sdpa" if wanted == "auto" else wanted
         elif isinstance(module, Caduceus):
             module.scan = "torch" if config.scan == "auto" else config.scan

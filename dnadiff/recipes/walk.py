@@ -37,7 +37,7 @@ class Walk:
         steps: Steps of ``ancestral``, ``remdm``, ``posterior`` and ``analytic``; None is one a base.
             With blocks: of each block.
         candidates: Samples that ``revising`` makes of each sequence and chooses the best of; None is 8.
-        tokens_per_step: Bases ``first_hitting`` reveals at once; None is 1, which is exact.
+        tokens_per_step: Bases ``first_hitting`` reveals at once; None is 1, which is exact, but see ``paced``.
         temperature: Above 0; below 1 sharper, above 1 flatter.
         nucleus: Keep the likeliest bases up to this probability, in (0, 1]; 1 keeps all.
         top_k: Keep this many of the likeliest bases, 1 or more; None keeps all.
@@ -193,6 +193,31 @@ def settled(walk: Walk, denoiser: Denoiser) -> Walk:
         needs = SAMPLERS[walk.sampler].needs
         raise InputError(f"--sampler {walk.sampler}: needs {needs}; with this model {' or '.join(fits)} would work")
     return walk
+
+
+CALLS = 64
+"""Calls of the network that a sequence takes, or a block of a model of blocks, where nobody asked for another pace."""
+
+
+def paced(walk: Walk, model: Model, length: int) -> Walk:
+    """The settled settings with the pace of plain generation where none was asked for.
+
+    ``first_hitting`` reveals 1/64 of the bases that are walked together in a call, and one at least, so whatever is
+    shorter than 128 bases is drawn exactly. Classes are still drawn one base a call, for guidance is only right so, and
+    text is, whose neighbours say much more of each other. docs/decisions.md says what it loses.
+
+    Args:
+        walk: The settings, settled.
+        model: The model.
+        length: Bases of a sequence.
+    """
+    asked = walk.tokens_per_step is not None or walk.label is not None
+    if asked or walk.sampler != "first_hitting" or not isinstance(model.tokenizer, NucleotideTokenizer):
+        return walk
+    together = length if walk.stride is None else min(length, model.window)
+    if model.block_size is not None:
+        together = walk.block_size or model.block_size
+    return replace(walk, tokens_per_step=max(1, together // CALLS))
 
 
 def sampler_for(model: Model, walk: Walk, length: int, rule: Rule | None = None) -> Sampler:

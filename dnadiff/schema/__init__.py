@@ -232,10 +232,11 @@ class Config:
         time_conditioning: Tell the network the noise level.
         precision: Training precision; ``auto`` is bf16 where the processor computes it faster, else fp32.
         compile: Compile the training step; ``auto`` does if a compiler is there.
-        attention: The implementation of attention, of model.backbone=dit, llama and gpt2.
+        attention: The implementation of attention, of model.backbone=dit, llama, gpt2 and bert.
         scan: The implementation of the recurrence of model.backbone=caduceus; ``auto`` is ``torch``, and ``mamba_ssm``
             takes the kernels of that package on a GPU.
-        init_from: Run or model folder whose weights the training begins with; None begins with random ones.
+        init_from: Run or model folder whose weights the training begins with; None begins with random ones. ``train``
+            takes network, window and tokens over from it where nothing else is said.
         logger: What shows the training beside ``log.csv``: ``tensorboard``, or ``wandb`` for that and Weights & Biases.
         task: What the tokens are: of genomes or of text.
         tokenizer: What a token is.
@@ -277,7 +278,7 @@ class Config:
         choice("compile", self.compile, COMPILES)
         choice("attention", self.attention, ATTENTIONS)
         choice("scan", self.scan, SCANS)
-        for key, owners in (("attention", ("dit", "llama", "gpt2")), ("scan", ("caduceus",))):
+        for key, owners in (("attention", ("dit", "llama", "gpt2", "bert")), ("scan", ("caduceus",))):
             found = f"{key}={getattr(self, key)}: belongs to model.backbone={' or '.join(owners)}; leave it out"
             require(getattr(self, key) == "auto" or self.model.backbone in owners, found)
         choice("logger", self.logger, LOGGERS)

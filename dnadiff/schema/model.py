@@ -4,16 +4,16 @@ from dataclasses import dataclass, fields
 
 from dnadiff.schema.checks import choice, number, require
 
-BACKBONES = ("dit", "caduceus", "llama", "gpt2")
+BACKBONES = ("dit", "caduceus", "llama", "gpt2", "bert")
 _OWNERS = {  # key -> the networks that have a use for it
-    "n_heads": ("dit", "llama", "gpt2"),
+    "n_heads": ("dit", "llama", "gpt2", "bert"),
     "dropout": ("dit",),
     "stem": ("dit",),
     "n_kv_heads": ("llama",),
-    "mlp_size": ("llama", "gpt2"),
-    "positions": ("gpt2",),
+    "mlp_size": ("llama", "gpt2", "bert"),
+    "positions": ("gpt2", "bert"),
     "rope_base": ("llama",),
-    "norm_eps": ("llama", "gpt2"),
+    "norm_eps": ("llama", "gpt2", "bert"),
     "tied": ("llama",),
 }
 
@@ -24,10 +24,10 @@ class ModelConfig:
 
     Attributes:
         backbone: ``dit``: the transformer. ``caduceus``: bidirectional Mamba, whose cost grows with the window and not
-            with its square. ``llama`` and ``gpt2``: decoders of language models.
+            with its square. ``llama`` and ``gpt2``: decoders of language models. ``bert``: an encoder of one.
         hidden_size: Width D.
         n_blocks: Layers.
-        n_heads: Attention heads; each is D / n_heads wide, which must be even (dit, llama, gpt2).
+        n_heads: Attention heads; each is D / n_heads wide, which must be even (dit, llama, gpt2, bert).
         cond_dim: Width of the conditioning vector.
         dropout: Probability of dropout in training (dit).
         adaln: Adaptive layer norm conditioned on the noise level.
@@ -35,10 +35,10 @@ class ModelConfig:
         rc: Read both strands, so that a window and its reverse complement have the same likelihood, whatever was
             learned; takes twice the time (dit, caduceus).
         n_kv_heads: Heads of keys and values, a divisor of n_heads; 0 is n_heads (llama).
-        mlp_size: Inner width of the MLP; 0 is the usual one (llama, gpt2).
-        positions: Longest sequence, whose positions are learned; 0 is ``length`` (gpt2).
+        mlp_size: Inner width of the MLP; 0 is the usual one (llama, gpt2, bert).
+        positions: Longest sequence, whose positions are learned; 0 is ``length`` (gpt2, bert).
         rope_base: Base of the rotary angles (llama).
-        norm_eps: What the norms add before they divide (llama, gpt2).
+        norm_eps: What the norms add before they divide (llama, gpt2, bert).
         tied: Whether the head is the embedding (llama).
         length: Tokens in a window.
     """
@@ -88,7 +88,7 @@ class ModelConfig:
         modulated = not self.adaln or self.backbone in ("dit", "caduceus")
         require(modulated, f"model.adaln=true: model.backbone={self.backbone} has plain norms; set model.adaln=false")
         paired = not self.rc or self.backbone in ("dit", "caduceus")
-        require(paired, f"model.rc=true: model.backbone={self.backbone} reads from left to right; leave it out")
+        require(paired, f"model.rc=true: model.backbone={self.backbone} reads one strand; leave it out")
 
     def _check_heads(self) -> None:
         width, heads, groups = self.hidden_size, self.n_heads, self.n_kv_heads or self.n_heads

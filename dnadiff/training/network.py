@@ -118,7 +118,9 @@ class Training(pl.LightningModule, abc.ABC):
         """Loss of one micro-batch."""
         if self.micro == 0:
             self.tally = Tally()
-        torch.manual_seed(key64("dropout", self.seed, self.step, ranks.rank(), self.micro) >> 1)
+        # torch.manual_seed would note the stack of its caller for every kind of accelerator, at every step.
+        seed = torch.cuda.manual_seed if self.device.type == "cuda" else torch.default_generator.manual_seed
+        seed(key64("dropout", self.seed, self.step, ranks.rank(), self.micro) >> 1)
         self.micro += 1
         return self.loss(batch)
 

@@ -35,8 +35,9 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
             raise InputError("--seed: contradicts seed=; give one of them")
         overrides.append(f"seed={args.seed}")
     from dnadiff.config import compose
+    from dnadiff.recipes.taken_over import with_source
 
-    config = compose(overrides)
+    config = compose(with_source(overrides))
     from dnadiff.recipes.train import train
 
     data = genomes[0] if genomes else None

@@ -25,7 +25,12 @@ def walk_flags(parser: argparse.ArgumentParser) -> None:
         help="steps of all but first_hitting and autoregressive",
     )
     add("--candidates", type=whole(1), metavar="N", help="samples revising chooses the best of (default: 8)")
-    add("--tokens-per-step", type=whole(1), metavar="K", help="bases first_hitting reveals at once (1 is exact)")
+    add(
+        "--tokens-per-step",
+        type=whole(1),
+        metavar="K",
+        help="bases first_hitting reveals at once; 1 is exact (default: 1, of sample 1/64 of the bases)",
+    )
     add("--temperature", type=real(0, 100), default=1.0, metavar="X", help="default: 1")
     add("--nucleus", type=share, default=1.0, metavar="P", help="keep the likeliest bases up to P (1: all)")
     add("--top-k", type=whole(1), metavar="K", help="keep the K likeliest bases (default: all)")

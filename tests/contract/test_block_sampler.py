@@ -166,7 +166,7 @@ def test_pieces_need_no_more_than_the_window_however_long_the_rows_are(prompt, m
         return out
 
     monkeypatch.setattr(denoiser, "forward", listen)
-    sampler = BlockSampler(FirstHitting(denoiser), 4, window=8)
+    sampler = BlockSampler(FirstHitting(denoiser, 2), 4, window=8)
     x = torch.full((1, 240), MASK)
     x[:, :prompt] = 9
     pieces = sampler.pieces(x[:, :prompt], Draws(5, [3]), length=NO_TENSOR_IS_SO_LONG)

@@ -65,6 +65,13 @@ def test_padded_n_is_not_valid_and_an_n_token_is(make):
     assert make(n_policy="token").__getitems__([2])["valid"].all()
 
 
+def test_n_is_n_on_the_other_strand(make):
+    back = {"reverse_complement": 1.0, "n_policy": "token"}
+    assert text(make(**back), [1, 2, 3]) == ["TGCATGCA", "GGTTTTNN", "AAACCCCC"]
+    assert text(make(reverse_complement=1.0), [2]) == ["GGTTTT[PAD][PAD]"]
+    assert text(make(7, **back), [3]) == ["GGGGT[PAD][PAD]"]
+
+
 def test_windows_with_too_many_n_are_left_out(make):
     assert text(make(min_valid=0.75)) == ["ACGTACGT", "TGCATGCA", "[PAD][PAD]AAAACC", "GGGGGTTT"]
     assert text(make(min_valid=0.76)) == ["ACGTACGT", "TGCATGCA", "GGGGGTTT"]

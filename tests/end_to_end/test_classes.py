@@ -23,7 +23,7 @@ def gc(path):
     return sum(bases.count(base) for base in "GC") / len(bases)
 
 
-def trained(folder, *changes, steps=120):
+def trained(folder, *changes, steps=80):
     """A run on 300 sequences of two classes: ``poor`` has 40 % of G and C, ``rich`` 60 %."""
     rng = np.random.default_rng(1)
     rows = ["sequence,label"]
@@ -34,7 +34,7 @@ def trained(folder, *changes, steps=120):
     (folder / "x.csv").write_text("\n".join(rows) + "\n")
     settings = [
         "data.label=label", f"model.length={LENGTH}", "model.hidden_size=32", "model.n_blocks=1", "model.n_heads=1",
-        "model.stem=0", "model.adaln=true", f"train.steps={steps}", "train.val_every=120", "optim.lr=1e-2",
+        "model.stem=0", "model.adaln=true", f"train.steps={steps}", "train.val_every=120", "train.val_windows=32", "optim.lr=1e-2",
         "optim.ema=0.9", "optim.warmup_steps=5", "seed=1",
     ]  # fmt: skip
     assert main(["train", str(folder / "x.csv"), "-o", str(folder / "run"), "-q", *settings, *changes]) == 0
@@ -46,10 +46,11 @@ def folder(tmp_path_factory):
     return trained(tmp_path_factory.mktemp("classes"))
 
 
-def sampled(folder, name, *flags):
+def sampled(folder, name, *flags, together="12"):
+    """A file of sequences, so many of them in a call of the network."""
     out, faster = folder / name, ["--tokens-per-step", "4"] if read_spec(folder / "run")["algo"] != "ar" else []
-    words = ["sample", str(folder / "run"), "-n", "60", "--seed", "5", "-q", *faster, "-o", str(out)]
-    assert main([*words, *flags]) == 0
+    words = ["sample", str(folder / "run"), "-n", "60", "--seed", "5", "-q", *faster, "--rows-per-call", together]
+    assert main([*words, "-o", str(out), *flags]) == 0
     return out
 
 
@@ -76,8 +77,9 @@ def test_guidance_of_strength_one_is_the_class_itself(folder):
 
 
 def test_guided_sequences_do_not_depend_on_the_batch(folder):
-    flags = ("--label", "rich", "--guidance", "2")
-    whole, cut = sampled(folder, "c.fa", *flags), sampled(folder, "d.fa", *flags, "--batch-size", "7")
+    flags = ("--label", "rich", "--guidance", "2", "-n", "17")
+    whole = sampled(folder, "c.fa", *flags, together="1")
+    cut = sampled(folder, "d.fa", *flags, "--batch-size", "7", together="1")
     assert whole.read_bytes() == cut.read_bytes()
 
 
@@ -94,7 +96,8 @@ def test_models_that_go_from_the_left_know_classes_too(method, tmp_path):
     assert gc(poor) < 0.5 < gc(plain) < gc(pushed) - 0.05  # 276 bases: two errors are 0.06
     one = sampled(tmp_path, "one.fa", *rich, "--guidance=1", "-n", "5").read_text().replace(" guidance=1", "")
     assert plain.read_text().startswith(one)
-    whole, cut = sampled(tmp_path, "a.fa", *guided), sampled(tmp_path, "b.fa", *guided, "--batch-size", "4")
+    whole = sampled(tmp_path, "a.fa", *guided, together="1")
+    cut = sampled(tmp_path, "b.fa", *guided, "--batch-size", "4", together="1")
     assert cut.read_bytes() == whole.read_bytes()
     with sampled(tmp_path, "c.fa", *guided, "-n", "2", "--length", "100").open() as longer:
         assert [len(record) for record in SeqIO.parse(longer, "fasta")] == [100, 100]

@@ -16,14 +16,14 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SMALLER = {
     "01_train_on_a_genome": {
-        "GENOME": str(ROOT / "data" / "lambda_phage.fa.gz"), "STEPS": 12, "SEQUENCES": 4, "WINDOWS": 8,
+        "GENOME": str(ROOT / "data" / "lambda_phage.fa.gz"), "STEPS": 2, "SEQUENCES": 2, "WINDOWS": 4,
     },
     "02_block_diffusion": {
-        "GENOME": str(ROOT / "data" / "lambda_phage.fa.gz"), "STEPS": 8, "SIZES": [1, 4, 16], "WINDOWS": 8,
+        "GENOME": str(ROOT / "data" / "lambda_phage.fa.gz"), "STEPS": 2, "SIZES": [1, 4, 16], "WINDOWS": 4,
         "LENGTH": 320,
     },
-    "03_finetune": {"EPOCHS": 0.05, "BASELINES": False},
-    "04_text": {"STEPS": 6, "MORE": 6, "WINDOWS": 8, "TEXTS": 2},
+    "03_finetune": {"EPOCHS": 0.02, "BASELINES": False},
+    "04_text": {"STEPS": 2, "MORE": 2, "WINDOWS": 4, "TEXTS": 1},
 }  # fmt: skip
 SHOWS = {
     "01_train_on_a_genome": [

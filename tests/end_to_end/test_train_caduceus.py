@@ -103,10 +103,10 @@ def test_rates_of_decay_are_no_matrices(genome):
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        (["model.backbone=rnn"], "model.backbone=rnn: there are: dit, caduceus, llama, gpt2"),
+        (["model.backbone=rnn"], "model.backbone=rnn: there are: dit, caduceus, llama, gpt2, bert"),
         (
             ["model=tiny", "model.backbone=caduceus"],
-            "model.n_heads=2: belongs to model.backbone=dit or llama or gpt2; 4 would work, or model=caduceus",
+            "model.n_heads=2: belongs to model.backbone=dit or llama or gpt2 or bert; 4 would work, or model=caduceus",
         ),
         (
             ["model=caduceus", "model.stem=3"],
@@ -114,7 +114,7 @@ def test_rates_of_decay_are_no_matrices(genome):
         ),
         (
             ["model=caduceus", "attention=sdpa"],
-            "attention=sdpa: belongs to model.backbone=dit or llama or gpt2; leave it out",
+            "attention=sdpa: belongs to model.backbone=dit or llama or gpt2 or bert; leave it out",
         ),
         (["scan=torch"], "scan=torch: belongs to model.backbone=caduceus; leave it out"),
         (["model=caduceus", "scan=triton"], "scan=triton: there are: auto, torch, mamba_ssm"),

@@ -190,7 +190,7 @@ def test_a_dry_run_of_a_resumption_changes_nothing(stopped):
 
 
 def test_random_kills_leave_no_trace(tmp_path):
-    result = chaos.kills(tmp_path, 3, 40, seed=1)
+    result = chaos.kills(tmp_path, 3, 20, seed=1)
     assert result["kills"] == 3 and result["runs_with_the_same_weights"] == result["runs"] > 0
     assert result["differing_log_lines"] == 0
 

@@ -31,8 +31,8 @@ def alphas(remask, steps, schedule):
     return [2 * (1 - t) if t > 0.55 else 0.9 if t > 0.05 else 1 - 2 * t for t in grid] + [1.0]
 
 
-def outcomes(x, psi, given, a, b, sigma):
-    """What each position may be after a step, with its probability and the probability it was drawn with."""
+def outcomes(x, psi, given, a, b, sigma, remembers):
+    """What each position may be after a step, with its probability and, if remembered, that it was drawn with."""
     shown = [j for j in range(LENGTH) if x[j] != MASK]
     for i in range(LENGTH):
         s = sigma(i)
@@ -43,7 +43,7 @@ def outcomes(x, psi, given, a, b, sigma):
         else:
             chances = [conditional((*x[:i], c, *x[i + 1 :]), i, shown) for c in BASES]
             reveal = (b - (1 - s) * a) / (1 - a)
-            yield [(MASK, 1 - reveal, None)] + [(c, reveal * p, p) for c, p in zip(BASES, chances, strict=True)]
+            yield [(MASK, 1 - reveal, None)] + [(c, reveal * p, p if remembers else None) for c, p in zip(BASES, chances, strict=True)]
 
 
 def law(remask, eta, steps, start=START, schedule=None):
@@ -65,12 +65,11 @@ def law(remask, eta, steps, start=START, schedule=None):
                     return base
                 return 0.0 if psi[i] is None else base * math.exp(-psi[i]) / total
 
-            for picks in itertools.product(*outcomes(x, psi, given, a, b, sigma)):
-                q = p * math.prod(pick[1] for pick in picks)
-                if q > 0:
-                    remembered = tuple(pick[2] if remask == "conf" else None for pick in picks)
-                    state = (tuple(pick[0] for pick in picks), remembered)
-                    grown[state] = grown.get(state, 0.0) + q
+            choices = [[pick for pick in each if pick[1] > 0]
+                       for each in outcomes(x, psi, given, a, b, sigma, remask == "conf")]
+            for (x0, p0, psi0), (x1, p1, psi1), (x2, p2, psi2) in itertools.product(*choices):
+                state = ((x0, x1, x2), (psi0, psi1, psi2))
+                grown[state] = grown.get(state, 0.0) + p * p0 * p1 * p2
         states = grown
     out = {}
     for (x, _), p in states.items():

@@ -147,9 +147,10 @@ def test_samples_are_the_same_to_the_bit_at_batch_1_7_and_64():
     x[::3, 1] = BASES[3]
     x[5, 2:5] = BASES[0]
     whole = sampler(x, Draws(5, ids))
-    for size in (1, 7):
-        parts = [sampler(x[i : i + size], Draws(5, ids[i : i + size])) for i in range(0, 64, size)]
-        assert torch.equal(torch.cat(parts), whole)
+    for size, step in ((1, 9), (7, 19)):
+        for i in range(0, 64, step):
+            part = slice(i, i + size)
+            assert torch.equal(sampler(x[part], Draws(5, ids[part])), whole[part])
     together = ScoreGuided(FirstHitting(tiny_denoiser(), 2, rows_per_call=64), gc, 1.0, candidates=4)
     assert torch.equal(together(x, Draws(5, ids)), whole), "rows with fewer masks walk beside others"
 

@@ -27,10 +27,11 @@ def by_hand(stream, word, order, k):
 
 
 def test_a_chain_is_what_counting_gives(monkeypatch):
-    monkeypatch.setattr(token_chain, "MOST_CELLS", 5**3)
-    monkeypatch.setattr(token_chain, "_CHUNK", 7)  # pieces shorter than the stream overlap by their context
-    stream = np.random.default_rng(1).integers(0, 4, 61)
-    chain = TokenChain.fit([stream], 5)
+    monkeypatch.setattr(token_chain, "MOST_TOKENS", 61)
+    stream = np.random.default_rng(1).integers(0, 4, 90)
+    words = len({tuple(stream[i : i + 3]) for i in range(59)})
+    monkeypatch.setattr(token_chain, "MOST_WORDS", words)  # order 3 has more
+    chain, stream = TokenChain.fit([stream], 5), stream[:61]
     assert chain.order == 2
     row = np.array([[1, 0, 4, 2, 3, 3]])
     known = np.array([[True, True, True, False, True, True]])
@@ -49,9 +50,14 @@ def test_counts_are_kept_and_damage_is_refused(tmp_path):
     chain.save(path)
     row, known = np.array([[0, 1, 2]]), np.ones((1, 3), bool)
     again = TokenChain.load(path)
-    assert again.order == chain.order == 3 and np.array_equal(
+    assert again.order == chain.order == 5 and np.array_equal(
         again.bits(row, known, order=2), chain.bits(row, known, order=2)
     )
+    for change in ({"counts": np.zeros(21, int)}, {"sizes": [3]}, {"vocab_size": 2}, {"words": np.arange(21)[::-1]}):
+        with np.load(path) as whole:
+            np.savez(tmp_path / "changed.npz", **{**whole, **change})
+        with pytest.raises(InputError, match=r"changed\.npz: found no counts of tokens"):
+            TokenChain.load(tmp_path / "changed.npz")
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(InputError, match="found no counts of tokens"):
         TokenChain.load(path)
@@ -60,7 +66,19 @@ def test_counts_are_kept_and_damage_is_refused(tmp_path):
 
 
 def test_the_order_follows_from_the_vocabulary():
-    assert [highest_order(size) for size in (260, 35, 512, 50258, 3)] == [1, 3, 1, 0, 8]
+    assert [highest_order(size) for size in (260, 35, 512, 50258, 3)] == [5, 5, 5, 3, 5]
+
+
+def test_context_restarts_with_each_stream():
+    apart, joined = (TokenChain.fit(streams, 4) for streams in ([[0, 1], [2, 3]], [[0, 1, 2, 3]]))
+    row, known = np.array([[1, 2]]), np.ones((1, 2), bool)
+    assert joined.bits(row, known, order=1)[0, 1] < apart.bits(row, known, order=1)[0, 1]
+    assert apart.bits(row, known, order=1)[0, 1] == apart.bits(row, known, order=0)[0, 1]
+
+
+def test_nothing_to_count_is_the_uniform_chain():
+    chain = TokenChain.fit([], 4)
+    assert chain.bits(np.array([[1, 2]]), np.ones((1, 2), bool), order=chain.order).tolist() == [[2, 2]]
 
 
 def test_floors_score_what_is_valid_and_not_given():

@@ -3,8 +3,11 @@
 import json
 import re
 
+import hydra
 import pytest
 import yaml
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
 
 from dnadiff.config import Config, compose, configs_folder, from_json, groups, leaves, to_json
 from dnadiff.errors import InputError
@@ -273,3 +276,19 @@ def test_overrides_are_not_written_to():
     compose(overrides)
     assert overrides == ["model=tiny", "data.valid=a,b", "data.test=c"]
     assert compose([]) == compose([]) and isinstance(compose([]), Config)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["train.minutes=7", "experiment=demo", "model=tiny", "optim.betas=[0.9,0.95]", "data.path=null"],
+        ["estimator=time", "noise=cosine", "model.adaln=true", "model.length=64"],
+    ],
+)
+def test_keys_set_after_the_presets_give_what_hydra_composes_in_one_go(overrides):
+    first = compose([word for word in overrides if word.startswith(("experiment", "model=", "noise=", "estimator"))])
+    ConfigStore.instance().store(name="schema", node=Config)
+    with hydra.initialize_config_dir(str(configs_folder().resolve()), version_base="1.3"):
+        whole = OmegaConf.to_object(hydra.compose("config", overrides=overrides))
+    assert compose(overrides) == whole
+    assert compose(overrides) != first, "the keys say something"

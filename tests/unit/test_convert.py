@@ -188,7 +188,8 @@ def test_folders_whose_method_is_not_known_are_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert "time_conditioning=True" in refusal(tmp_path, tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "opt"}))
-    assert "model_type=opt; mdlm, bd3lm, caduceus, llama and gpt2 would work" in refusal(tmp_path, tmp_path)
+    known = "mdlm, bd3lm, caduceus, llama, gpt2, bert and roberta would work"
+    assert f"model_type=opt; {known}" in refusal(tmp_path, tmp_path)
 
 
 def block_config(tmp_path, algo, **top):

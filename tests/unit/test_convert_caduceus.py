@@ -114,7 +114,7 @@ def test_an_unsaid_length_is_taken_and_told(tmp_path, capsys):
         ({"n_layer": 1}, "has backbone.layers.1."),
         ({"d_model": 24}, "would work"),
         ({"rcps": "yes"}, "rcps=yes"),
-        ({"model_type": "mamba"}, "model_type=mamba; mdlm, bd3lm, caduceus, llama and gpt2 would work"),
+        ({"model_type": "mamba"}, "model_type=mamba; mdlm, bd3lm, caduceus, llama, gpt2, bert and roberta would work"),
     ],
     ids=str,
 )

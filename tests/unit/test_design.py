@@ -76,7 +76,7 @@ def test_two_hundred_random_templates_under_random_constraints(run):
     while len(outcomes) < 200:
         if len(outcomes) % 5 == 0:
             designer, given = random_designer(model, rng)
-        out = trial(designer, given, random_template(rng, 5, 40), len(outcomes))
+        out = trial(designer, given, random_template(rng, 5, 25), len(outcomes))
         if out["status"] != "refused":
             outcomes.append(out)
     assert [out for out in outcomes if out.get("faults")] == []

@@ -43,16 +43,22 @@ def sampled(run, out, *words):
         ]
 
 
-@pytest.mark.parametrize("together", [(), ("--rows-per-call", "3"), ("--rows-per-call", "4")])
-def test_a_record_ends_at_the_first_end_token(ending, tmp_path, together):
-    """As if nothing had stopped it and it were cut there; a record has one base at least."""
-    found = sampled(ending, tmp_path / "x.fa", "-n", "6", "--length", str(LENGTH), "--stop-at-end", *together)
+@pytest.fixture(scope="module")
+def free():
+    """The tokens of six records that nothing stops."""
     x = torch.full((6, 1 + LENGTH), MASK)
     x[:, 0] = BOS
     allowed = torch.zeros(1 + LENGTH, VOCAB, dtype=torch.bool)
     allowed[:, list(BASES)], allowed[2:, SEP] = True, True
-    sampler = BlockSampler(FirstHitting(tiny_denoiser(**ENDS)), 4, window=16)
-    free = sampler(x, Draws(5, range(6)), allowed=allowed)[:, 1:].tolist()
+    sampler = BlockSampler(FirstHitting(tiny_denoiser(**ENDS), 2, rows_per_call=6), 4, window=16)
+    return sampler(x, Draws(5, range(6)), allowed=allowed)[:, 1:].tolist()
+
+
+@pytest.mark.parametrize("together", [(), ("--rows-per-call", "3"), ("--rows-per-call", "4")])
+def test_a_record_ends_at_the_first_end_token(ending, free, tmp_path, together):
+    """As if nothing had stopped it and it were cut there; a record has one base at least."""
+    words = ["-n", "6", "--length", str(LENGTH), "--tokens-per-step", "2", "--stop-at-end", *together]
+    found = sampled(ending, tmp_path / "x.fa", *words)
     cut = [row[: row.index(SEP)] if SEP in row else row for row in free]
     letters = dict(zip(BASES, "ACGT", strict=True))
     assert [sequence for sequence, _ in found] == ["".join(letters[i] for i in row) for row in cut]
@@ -61,7 +67,7 @@ def test_a_record_ends_at_the_first_end_token(ending, tmp_path, together):
 
 
 def test_without_the_flag_every_record_has_its_length(ending, tmp_path):
-    found = sampled(ending, tmp_path / "x.fa", "-n", "3", "--length", str(LENGTH))
+    found = sampled(ending, tmp_path / "x.fa", "-n", "3", "--length", str(LENGTH), "--tokens-per-step", "4")
     assert [(len(sequence), said) for sequence, said in found] == [(LENGTH, "")] * 3
 
 

@@ -6,7 +6,9 @@ import torch.nn.functional as F
 
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.models.caduceus import Caduceus
+from dnadiff.models.decoder import GPT2, Llama
 from dnadiff.models.dit import DiT
+from dnadiff.models.encoder import Bert
 from dnadiff.models.rc import ReverseComplement
 from tests.oracle import BASES, MASK, VOCAB
 
@@ -14,6 +16,9 @@ PAIRS = tuple(NucleotideTokenizer().complement(torch.arange(VOCAB).numpy()).toli
 BACKBONES = {
     "dit": lambda: DiT(VOCAB, 8, 1, 2, cond_dim=4, stem=3),
     "caduceus": lambda: Caduceus(VOCAB, 8, 1),
+    "llama": lambda: Llama(VOCAB, 8, 1, 2),
+    "gpt2": lambda: GPT2(VOCAB, 8, 1, 2, positions=8),
+    "bert": lambda: Bert(VOCAB, 8, 1, 2, positions=8),
     "both strands": lambda: ReverseComplement(DiT(VOCAB, 8, 1, 2, cond_dim=4), PAIRS),
 }
 

@@ -31,6 +31,9 @@ def test_a_folder_gives_the_same_predictions(folder):
     assert np.array_equal(model.predict(["acgut"]), wanted) and np.array_equal(model.predict([codes]), wanted)
     both = predictions(tiny_predictor(), model.frame, [codes], both_strands=True)
     assert np.array_equal(model.predict(["ACGTT"], both_strands=True), both)
+    told = []
+    model.predict(["ACGTT"] * 5, batch_size=2, progress=told.append)
+    assert told == [2, 2, 1]
 
 
 def test_numbers_come_back_in_their_units(tmp_path):

@@ -1,5 +1,6 @@
 """Records as they are made: the text of the sampler's own sequences, handed on line by line."""
 
+import functools
 import itertools
 
 import pytest
@@ -18,15 +19,16 @@ MODEL = Model(tiny_denoiser(), NucleotideTokenizer(), window=15, bos=True, name=
 
 
 def recorder(length, rows_per_call=None):
-    steps = FirstHitting(MODEL.denoiser, rows_per_call=rows_per_call)
+    steps = FirstHitting(MODEL.denoiser, 2, rows_per_call=rows_per_call)
     return Recorder(MODEL, BlockSampler(steps, 4, window=16), 5, length)
 
 
+@functools.cache
 def written_out(numbers, length):
     """The same records from the sampler called with whole rows."""
     x = torch.full((len(numbers), 1 + length), MASK)
     x[:, 0] = BOS
-    sampler = BlockSampler(FirstHitting(MODEL.denoiser), 4, window=16)
+    sampler = BlockSampler(FirstHitting(MODEL.denoiser, 2), 4, window=16)
     sequences = [MODEL.tokenizer.decode(row) for row in sampler(x, Draws(5, numbers))[:, 1:].numpy()]
     records = zip(numbers, sequences, strict=True)
     return b"".join(fasta_record(f"synthetic_{i + 1}", s, "seed=5 step=1 model=x") for i, s in records)

@@ -9,14 +9,16 @@ from Bio import SeqIO
 
 from dnadiff.checkpoints.folder import model_hash, save_model
 from dnadiff.cli import main
+from dnadiff.data.text_tokenizers import ByteTokenizer
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.diffusion import Autoregressive, FirstHitting, Sliding, Truncation
 from dnadiff.diffusion.classifier_guidance import STEPS
 from dnadiff.diffusion.remasking import ETAS
 from dnadiff.errors import InputError
 from dnadiff.random import Draws
+from dnadiff.recipes.model import Model
 from dnadiff.recipes.sample import sample
-from dnadiff.recipes.walk import SAMPLERS, Walk, settled
+from dnadiff.recipes.walk import SAMPLERS, Walk, paced, settled
 from dnadiff.verbs import walk as verbs
 from tests.oracle import BASES, BOS, MASK
 from tests.tiny import SPEC, tiny_denoiser, tiny_next_token
@@ -69,6 +71,33 @@ def test_it_is_the_samplers_own_sequence(run, tmp_path):
     walk = FirstHitting(tiny_denoiser(), 2, truncation=Truncation(temperature=0.8, nucleus_p=0.9))
     tokens = walk(torch.full((1, 12), MASK), Draws(5, [0]))[0]
     assert str(records(tmp_path / "x.fa")[0].seq) == NucleotideTokenizer().decode(tokens.numpy())
+
+
+def test_a_sequence_takes_64_calls_unless_another_pace_is_asked_for(run, tmp_path, capsys):
+    sample(run, tmp_path / "x.fa", n=1, length=130, seed=5)
+    assert "130 bases each, 2 at a time (--tokens-per-step 1 is exact), seed 5," in capsys.readouterr().err
+    tokens = FirstHitting(tiny_denoiser(), 2)(torch.full((1, 130), MASK), Draws(5, [0]))[0]
+    assert str(records(tmp_path / "x.fa")[0].seq) == NucleotideTokenizer().decode(tokens.numpy())
+    assert json.loads((tmp_path / "x.fa.provenance.json").read_text())["tokens_per_step"] == 2
+
+
+@pytest.mark.parametrize(
+    ("walk", "length", "changes", "pace"),
+    [
+        (Walk("first_hitting"), 1024, {}, 16),
+        (Walk("first_hitting"), 127, {}, 1),
+        (Walk("first_hitting", tokens_per_step=3), 1024, {}, 3),
+        (Walk("first_hitting", label="promoter"), 1024, {}, None),
+        (Walk("ancestral"), 1024, {}, None),
+        (Walk("first_hitting", stride=8), 1024, {"window": 256}, 4),
+        (Walk("first_hitting"), 4096, {"block_size": 16}, 1),
+        (Walk("first_hitting", block_size=256), 4096, {"block_size": 16}, 4),
+        (Walk("first_hitting"), 1024, {"tokenizer": ByteTokenizer()}, None),
+    ],
+)
+def test_the_pace_where_none_is_asked_for(walk, length, changes, pace):
+    facts = {"tokenizer": NucleotideTokenizer(), "window": 4096, "bos": False, "name": "", **changes}
+    assert paced(walk, Model(tiny_denoiser(), **facts), length).tokens_per_step == pace
 
 
 def test_provenance(run, tmp_path):
