@@ -163,7 +163,9 @@ def _trained(run: Path, overrides: list[str]) -> None:
 
 def _scored(run: Path) -> dict:
     exact = json.loads((run / "config.json").read_text())["algo"]["name"] == "ar"
-    row = evaluate(str(run), out=str(run / "test.json"), samples=1 if exact else 4, seed=1, quiet=True)["rows"][0]
+    if not (run / "test.json").exists():
+        evaluate(str(run), out=str(run / "test.json"), samples=1 if exact else 4, seed=1, quiet=True)
+    row = json.loads((run / "test.json").read_text())["rows"][0]
     return {key: row[key] for key in ("bits_per_base", "standard_error", "monte_carlo_error")}
 
 
@@ -171,13 +173,17 @@ def _text_figures(run: Path, judge: Path) -> dict:
     written = run / "samples.jsonl"
     if not written.exists():
         sample(run, written, n=64, length=LENGTH - 1, walk=Walk(rows_per_call=64), seed=1, quiet=True)
-    report = evaluate(str(run), out=str(run / "valid.json"), split="valid", samples=4, seed=1, quiet=True)
-    return {"valid": report["rows"][0], "judge": _judged(judge, written)}
+    if not (run / "valid.json").exists():
+        evaluate(str(run), out=str(run / "valid.json"), split="valid", samples=4, seed=1, quiet=True)
+    return {"valid": json.loads((run / "valid.json").read_text())["rows"][0], "judge": _judged(judge, written)}
 
 
 def _judged(judge: Path, texts: Path) -> dict:
-    report = evaluate(str(judge), str(texts), out=str(texts.with_suffix(".judged.json")), quiet=True)
-    return {key: report["rows"][0][key] for key in ("perplexity", "nats_per_token", "windows")}
+    found = texts.with_suffix(".judged.json")
+    if not found.exists():
+        evaluate(str(judge), str(texts), out=str(found), quiet=True)
+    row = json.loads(found.read_text())["rows"][0]
+    return {key: row[key] for key in ("perplexity", "nats_per_token", "windows")}
 
 
 def main() -> None:

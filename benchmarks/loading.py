@@ -10,8 +10,7 @@ Random windows of 1,024 bases, half of them on the other strand, in batches of 6
 - arrays alone: the same arrays filled from ids that are ready, the least that any loader does
 
 The places are worked out beforehand for the sides with pyfaidx. First all sides read the same windows, which must be
-equal. Seconds are the processor's, on one thread, with the files in the page cache and freed memory kept for all sides,
-as ``dna-diff train`` does; the sides take turns.
+equal. Seconds are the processor's, on one thread, with the files in the page cache; the sides take turns.
 """
 
 import argparse
@@ -31,7 +30,6 @@ from dnadiff.data.genome import Store, build_store
 from dnadiff.data.intervals import Interval
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.data.windows import WindowDataset
-from dnadiff.training.memory import keep_freed_memory
 
 TOKENIZER = NucleotideTokenizer()
 PAIRS = {"A": "T", "C": "G", "G": "C", "T": "A", "N": "N"}
@@ -160,7 +158,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="a genome of 1 Mb, one round, a tenth of the batches")
     parser.add_argument("-o", "--out", type=Path, default=RESULTS / "loading.json", help="JSON file to write")
     args = parser.parse_args(argv)
-    keep_freed_memory()
     megabases, rounds = (1, 1) if args.quick else (args.megabases, args.rounds)
     batches = {name: max(1, n // 10) for name, n in BATCHES.items()} if args.quick else BATCHES
     with tempfile.TemporaryDirectory() as name:

@@ -57,10 +57,12 @@ class Draws:
 
         out = np.empty((len(self.item_ids), *shape))
         skipped = self.first * math.prod(shape[1:])
-        seed_key, stream_key = key64("seed", self.seed), key64("stream", stream)
+        philox = np.random.Philox(key=[key64("seed", self.seed), 0], counter=[0, 0, step, key64("stream", stream)])
+        generator, fresh = np.random.Generator(philox), philox.state  # made once: a generator a row takes far longer
         for row, item in zip(out.reshape(len(out), math.prod(shape)), self.item_ids, strict=True):
-            philox = np.random.Philox(key=[seed_key, int(item) & _MASK64], counter=[0, 0, step, stream_key])
-            row[:] = np.random.Generator(philox).random(skipped + row.size)[skipped:]
+            fresh["state"]["key"][1] = int(item) & _MASK64
+            philox.state = fresh
+            row[:] = generator.random(skipped + row.size)[skipped:]
         return torch.from_numpy(out)
 
     def stratified(self, stream: str) -> Tensor:

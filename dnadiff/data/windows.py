@@ -182,8 +182,8 @@ class WindowDataset(Dataset):
     def _numbered(self, codes: np.ndarray) -> np.ndarray:
         """Tokens of codes of either strand, (B, P) uint8; an addition, which takes a quarter of a table's time."""
         ids = codes + self._tokens[alphabet.A]
-        other = codes > alphabet.T
-        if other.any():
+        if codes.max(initial=0) > alphabet.T:
+            other = codes > alphabet.T
             ids[other] = self._tokens[codes[other]]
         return ids
 

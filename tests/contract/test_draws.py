@@ -1,10 +1,11 @@
 """Draws: a row's uniforms depend on the seed, its own number, the stream and the step, and on nothing else."""
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from dnadiff.random import Draws
+from dnadiff.random import Draws, key64
 
 IDS = [0, 1, 2, 77, 2**40]
 
@@ -17,6 +18,12 @@ def test_rows_do_not_depend_on_their_batch():
     assert torch.equal(Draws(3, IDS).rows(slice(1, 3)).uniform("mask", 0, 5), whole[1:3])
     strata = Draws(3, IDS).stratified("time")
     assert torch.equal(strata, torch.cat([Draws(3, [i]).stratified("time") for i in IDS]))
+
+
+def test_a_row_is_the_beginning_of_a_generator_of_its_own():
+    for row, i in zip(Draws(3, IDS).uniform("mask", 2, 4, 5), IDS, strict=True):
+        philox = np.random.Philox(key=[key64("seed", 3), i], counter=[0, 0, 2, key64("stream", "mask")])
+        assert row.tolist() == np.random.Generator(philox).random((4, 5)).tolist()
 
 
 def test_nothing_is_consumed():

@@ -23,7 +23,7 @@ def gc(path):
     return sum(bases.count(base) for base in "GC") / len(bases)
 
 
-def trained(folder, *changes, steps=80):
+def trained(folder, *changes, steps=100):
     """A run on 300 sequences of two classes: ``poor`` has 40 % of G and C, ``rich`` 60 %."""
     rng = np.random.default_rng(1)
     rows = ["sequence,label"]
@@ -34,8 +34,8 @@ def trained(folder, *changes, steps=80):
     (folder / "x.csv").write_text("\n".join(rows) + "\n")
     settings = [
         "data.label=label", f"model.length={LENGTH}", "model.hidden_size=32", "model.n_blocks=1", "model.n_heads=1",
-        "model.stem=0", "model.adaln=true", f"train.steps={steps}", "train.val_every=120", "train.val_windows=32", "optim.lr=1e-2",
-        "optim.ema=0.9", "optim.warmup_steps=5", "seed=1",
+        "model.stem=0", "model.adaln=true", f"train.steps={steps}", "train.val_every=120", "train.val_windows=32",
+        "optim.lr=1e-2", "optim.ema=0.9", "optim.warmup_steps=5", "seed=1",
     ]  # fmt: skip
     assert main(["train", str(folder / "x.csv"), "-o", str(folder / "run"), "-q", *settings, *changes]) == 0
     return folder
@@ -108,10 +108,10 @@ def test_models_that_go_from_the_left_know_classes_too(method, tmp_path):
 
 def test_designs_can_be_of_a_class(folder, capsys):
     (folder / "t.fa").write_text(">t\n" + "N" * LENGTH + "\n")
-    words = ["design", str(folder / "run"), str(folder / "t.fa"), "-n", "20", "--seed", "1", "-q", "--label", "poor"]
+    words = ["design", str(folder / "run"), str(folder / "t.fa"), "-n", "8", "--seed", "1", "-q", "--label", "poor"]
     assert main(words) == 0
     out = capsys.readouterr().out
-    assert out.count(" label=poor") == 20 and "conditional=exact" in out
+    assert out.count(" label=poor") == 8 and "conditional=exact" in out
 
 
 def test_windows_are_scored_with_their_class(folder, capsys):

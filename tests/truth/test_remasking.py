@@ -41,9 +41,10 @@ def outcomes(x, psi, given, a, b, sigma, remembers):
         elif x[i] != MASK:
             yield [(x[i], 1 - s, psi[i]), (MASK, s, None)]
         else:
-            chances = [conditional((*x[:i], c, *x[i + 1 :]), i, shown) for c in BASES]
+            chances = {c: conditional((*x[:i], c, *x[i + 1 :]), i, shown) for c in BASES}
             reveal = (b - (1 - s) * a) / (1 - a)
-            yield [(MASK, 1 - reveal, None)] + [(c, reveal * p, p if remembers else None) for c, p in zip(BASES, chances, strict=True)]
+            drawn = [(c, reveal * p, p if remembers else None) for c, p in chances.items()]
+            yield [(MASK, 1 - reveal, None), *drawn]
 
 
 def law(remask, eta, steps, start=START, schedule=None):
@@ -65,8 +66,10 @@ def law(remask, eta, steps, start=START, schedule=None):
                     return base
                 return 0.0 if psi[i] is None else base * math.exp(-psi[i]) / total
 
-            choices = [[pick for pick in each if pick[1] > 0]
-                       for each in outcomes(x, psi, given, a, b, sigma, remask == "conf")]
+            choices = [
+                [pick for pick in each if pick[1] > 0]
+                for each in outcomes(x, psi, given, a, b, sigma, remask == "conf")
+            ]
             for (x0, p0, psi0), (x1, p1, psi1), (x2, p2, psi2) in itertools.product(*choices):
                 state = ((x0, x1, x2), (psi0, psi1, psi2))
                 grown[state] = grown.get(state, 0.0) + p * p0 * p1 * p2
