@@ -11,7 +11,7 @@ blocks and one of next tokens on the same genome, to be shown beside.
 - ancestral T: the same law from ``Ancestral``. With T = 1,000 it stands in for the reference's quality, for a whole
   walk of the reference takes too long; ``--whole`` sequences are walked by the reference itself as a check.
 - k at a time: ``FirstHitting``, k positions of a sequence in one call
-- blocks, next tokens: with the cache, all sequences in one call
+- blocks, next tokens: with the cache, the sequences of a round in one call (more in a call would cost less each)
 
 Sides alternate in ``ROUNDS`` rounds. Each makes ``--sequences`` sequences in all, except those of 512 calls or more:
 they are timed on one sequence a round (a sequence is a call of its own, so 64 cost 64 times as much). Only ancestral
