@@ -2,6 +2,7 @@
 # make test       lint and the default tests
 # make lint       ruff alone
 # make gpu-check  the tests that need an accelerator
+# make benchmarks the quick benchmarks, and docs/benchmarks.md from them, within a quarter of an hour
 #
 # Each makes .venv with pinned versions when it is missing or the pins have changed; otherwise nothing is installed.
 
@@ -10,7 +11,7 @@ PIP := $(PYTHON) -m pip install -qq --disable-pip-version-check --constraint con
 STAMP := .venv/.installed
 ECOLI := data/ecoli_k12_mg1655.fa.gz
 
-.PHONY: demo test lint gpu-check
+.PHONY: demo test lint gpu-check benchmarks
 
 demo: $(STAMP)
 	rm -rf demo
@@ -27,6 +28,9 @@ lint: $(STAMP)
 
 gpu-check: $(STAMP)
 	$(PYTHON) -m pytest -m gpu
+
+benchmarks: $(STAMP)
+	$(PYTHON) -m benchmarks.all
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "installing the pinned versions into .venv (once)" >&2

@@ -6,20 +6,19 @@
 
 - dna: one network, ``--steps`` steps of 2,048 bases in all. Half of them from left to right and the other half as a
   model of blocks or of masked diffusion, against both from nothing and against autoregression alone; test bits per
-  base with the standard error over windows. A step of blocks reads each window twice; seconds say what that costs.
+  base with the standard error over windows. A step of blocks reads each window twice.
 - stories: the texts are written by the language model itself (cached, its own distribution), 2,000 of them, the last
   tenth held out, so that there is a known floor: what the model pays for its own words. It becomes a model of blocks of
   8 in N steps, against the same network from nothing in N steps. The judge is the language model again: its perplexity
   of what each writes beside that of its own stories.
 - speed: the same untrained Llama writes as many tokens in 10 steps of masked diffusion over the whole sequence, in
   blocks of 16 of 10 steps each, and one by one with a cache. Processor seconds of one
-  thread; those of dna are training time as the log has it.
+  thread.
 
 Runs are kept in DIR and not repeated; figures go to ``results/adapt_*.json``.
 """
 
 import argparse
-import csv
 import json
 import time
 from dataclasses import replace
@@ -70,7 +69,7 @@ def dna(work: Path, steps: int) -> dict[str, dict]:
     for name, settings in SCRATCH.items():
         run = work / name.replace(" ", "_")
         _trained(run, [*settings, *NETWORK, *OPTIM, *PACE, f"train.steps={steps}"])
-        rows[name] = _scored(run) | {"seconds": _seconds(run)}
+        rows[name] = _scored(run)
         print(name, rows[name], flush=True)
     half = work / "half"
     _trained(half, ["algo=ar", *NETWORK, *OPTIM, *PACE, f"train.steps={steps // 2}"])
@@ -90,7 +89,7 @@ def dna(work: Path, steps: int) -> dict[str, dict]:
                 quiet=True,
             )
         held_out = json.loads((run / "adapt.json").read_text())["held_out"]
-        rows[name] = _scored(run) | {"seconds": _seconds(half) + _seconds(run), "held_out": held_out}
+        rows[name] = _scored(run) | {"held_out": held_out}
         print(name, rows[name], flush=True)
     return rows
 
@@ -162,15 +161,11 @@ def _trained(run: Path, overrides: list[str]) -> None:
         train(compose([*overrides, "seed=1"]), str(ECOLI), str(run), quiet=True)
 
 
-def _seconds(run: Path) -> float:
-    """How long a run trained, validations included, as its log has it."""
-    with (run / "log.csv").open(newline="") as file:
-        return float(list(csv.DictReader(file))[-1]["seconds"])
-
-
 def _scored(run: Path) -> dict:
     exact = json.loads((run / "config.json").read_text())["algo"]["name"] == "ar"
-    row = evaluate(str(run), out=str(run / "test.json"), samples=1 if exact else 4, seed=1, quiet=True)["rows"][0]
+    if not (run / "test.json").exists():
+        evaluate(str(run), out=str(run / "test.json"), samples=1 if exact else 4, seed=1, quiet=True)
+    row = json.loads((run / "test.json").read_text())["rows"][0]
     return {key: row[key] for key in ("bits_per_base", "standard_error", "monte_carlo_error")}
 
 
@@ -178,13 +173,17 @@ def _text_figures(run: Path, judge: Path) -> dict:
     written = run / "samples.jsonl"
     if not written.exists():
         sample(run, written, n=64, length=LENGTH - 1, walk=Walk(rows_per_call=64), seed=1, quiet=True)
-    report = evaluate(str(run), out=str(run / "valid.json"), split="valid", samples=4, seed=1, quiet=True)
-    return {"valid": report["rows"][0], "judge": _judged(judge, written)}
+    if not (run / "valid.json").exists():
+        evaluate(str(run), out=str(run / "valid.json"), split="valid", samples=4, seed=1, quiet=True)
+    return {"valid": json.loads((run / "valid.json").read_text())["rows"][0], "judge": _judged(judge, written)}
 
 
 def _judged(judge: Path, texts: Path) -> dict:
-    report = evaluate(str(judge), str(texts), out=str(texts.with_suffix(".judged.json")), quiet=True)
-    return {key: report["rows"][0][key] for key in ("perplexity", "nats_per_token", "windows")}
+    found = texts.with_suffix(".judged.json")
+    if not found.exists():
+        evaluate(str(judge), str(texts), out=str(found), quiet=True)
+    row = json.loads(found.read_text())["rows"][0]
+    return {key: row[key] for key in ("perplexity", "nats_per_token", "windows")}
 
 
 def main() -> None:

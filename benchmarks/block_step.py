@@ -29,6 +29,7 @@ from dnadiff.models.attention import BlockDiffusion, Part
 from dnadiff.models.dit import DiT
 from dnadiff.random import Draws
 
+ROOT = Path(__file__).parents[1]
 MASK, BASES, VOCABULARY = 3, (7, 8, 9, 10), 12
 SIDES = ("masked", "parts", "mdlm")
 
@@ -107,7 +108,8 @@ def main() -> None:
 def child(side: str, block_size: int) -> dict:
     """``measure`` in a process of its own, which inherits this one's arguments."""
     command = [sys.executable, __file__, *sys.argv[1:], "--child", side, str(block_size)]
-    out = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    out = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return json.loads(out.stdout)
 
 

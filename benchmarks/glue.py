@@ -1,17 +1,24 @@
 """CoLA, SST-2 and MRPC from scratch and from pre-training; autoregression, MLM and MDLM at equal tokens of one text.
 
-    python benchmarks/glue.py --data GLUE --text brown.txt.gz --work DIR [--only TASK ...] [--limit 8000] [-o FILE]
+    python benchmarks/glue.py --data GLUE --text brown.txt.gz --work DIR [--only TASK ...] [--limit 8000]
+        [--encoder bert-base-uncased [--encoder-steps 5000]] [-o FILE]
 
 GLUE holds the folders CoLA, SST-2 and MRPC with their files as published. A network of bytes is pre-trained three ways
 and fine-tuned by the convention of GLUE but for the learning rate: 2e-5 is for large encoders. A tenth of the training
 part, drawn by the seed, chooses the weights; the dev set is the test part (of MRPC the test set, whose labels are
-public), scored once. ``f1`` is the mean of both classes, where GLUE's table of MRPC has that of class 1. Every run is a
-line of ``runs.jsonl`` in the work folder and not repeated. The floors are the most frequent class and a bag of words.
+public), scored once. ``f1`` is the mean of both classes, ``f1_positive`` that of class 1, as GLUE's table of MRPC has
+it. Every run is a line of ``runs.jsonl`` in the work folder and not repeated. The floors are the most frequent class
+and a bag of words.
+
+``--encoder`` adds two starts: a BERT or RoBERTa from a local folder as it is, and continued on the text with the loss
+of MDLM, as Sahoo et al. 2024 (table 4) did with 5,000 steps of 512 windows of 128 at 5e-5. Both are fine-tuned by the
+convention of GLUE, its rate and 128 tokens included.
 """
 
 import argparse
 import gzip
 import json
+import math
 import random
 import shutil
 from dataclasses import dataclass
@@ -20,13 +27,16 @@ from typing import Any
 
 import torch
 
+from dnadiff.checkpoints.folder import read_spec
 from dnadiff.config import compose
 from dnadiff.data.labelled import read_labelled
 from dnadiff.data.text_tokenizers import ByteTokenizer
 from dnadiff.evaluation.baselines import majority
 from dnadiff.evaluation.metrics import measured
 from dnadiff.evaluation.text_baselines import bag_of_words
+from dnadiff.recipes.convert import convert
 from dnadiff.recipes.protocols import run_protocol, summary
+from dnadiff.recipes.taken_over import with_source
 from dnadiff.recipes.train import train
 
 NETWORK = ["model=nano", "model.stem=0", "task=text", "tokenizer=bytes"]
@@ -35,7 +45,18 @@ PRETRAINING = [
     "optim.lr_min=5e-5", "train.minutes=null", "seed=1",
 ]  # fmt: skip
 STARTS = {"scratch": None, "AR": "ar", "MLM": "mlm", "MDLM": "mdlm"}
-METRICS = ("mcc", "accuracy", "f1")
+ENCODERS = ("encoder", "encoder-MDLM")
+CONTINUING = [
+    "algo=mdlm",
+    "optim.name=adamw",
+    "optim.lr=5e-5",
+    "optim.schedule=constant",
+    "train.minutes=null",
+    "seed=1",
+]
+TOGETHER = 32  # windows of a micro-batch
+READ = 128  # tokens of a window and of an example, for encoders
+METRICS = ("mcc", "accuracy", "f1", "f1_positive")
 
 
 @dataclass(frozen=True)
@@ -51,14 +72,41 @@ TASKS = {"CoLA": Task(128, "mcc"), "SST-2": Task(192, "accuracy"), "MRPC": Task(
 
 def start_of(side: str, args: argparse.Namespace) -> str:
     """The run folder of a pre-trained network, trained if it is not there; ``scratch`` of none."""
+    if side in ENCODERS:
+        return encoder_of(side, args)
     algo = STARTS[side]
     if algo is None:
         return "scratch"
     folder = args.work / f"{algo}-{args.steps}"
     if not (folder / "model").exists():
-        length = [f"train.{key}={args.steps}" for key in ("steps", "val_every", "checkpoint_every")]
-        train(compose([*PRETRAINING, f"algo={algo}", *length]), str(args.text), str(folder), quiet=True)
+        train(compose([*PRETRAINING, f"algo={algo}", *paces(args.steps)]), str(args.text), str(folder), quiet=True)
     return str(folder)
+
+
+def encoder_of(side: str, args: argparse.Namespace) -> str:
+    """The model folder of the encoder, or its run folder once it was continued; made if it is not there."""
+    base = args.work / "encoder"
+    if not base.exists():
+        convert(str(args.encoder), str(base), quiet=True)
+    if side == "encoder":
+        return str(base)
+    folder = args.work / f"encoder-mdlm-{args.encoder_steps}-{args.encoder_batch}"
+    if not (folder / "model").exists():
+        own = [f"init_from={base}", f"model.length={read_length(args)}", f"optim.batch_size={args.encoder_batch}"]
+        own += [f"optim.accumulate={math.ceil(args.encoder_batch / TOGETHER)}"]
+        config = compose(with_source([*own, *CONTINUING, *paces(args.encoder_steps)]))
+        train(config, str(args.text), str(folder), quiet=True)
+    return str(folder)
+
+
+def read_length(args: argparse.Namespace) -> int:
+    """Tokens of a row that the encoder reads."""
+    return min(READ, read_spec(args.work / "encoder")["length"])
+
+
+def paces(steps: int) -> list[str]:
+    """Settings of a training that is validated and kept at its end only."""
+    return [f"train.{key}={steps}" for key in ("steps", "val_every", "checkpoint_every")]
 
 
 def data_of(name: str, args: argparse.Namespace) -> Path:
@@ -79,24 +127,28 @@ def data_of(name: str, args: argparse.Namespace) -> Path:
     return folder
 
 
-def settings_of(name: str, args: argparse.Namespace) -> list[str]:
-    """What every fine-tuning of a task is asked for."""
-    task = TASKS[name]
+def settings_of(name: str, side: str, args: argparse.Namespace) -> list[str]:
+    """What every fine-tuning of a task from a start is asked for."""
+    task, large = TASKS[name], side in ENCODERS
+    rate, length = (args.encoder_lr, read_length(args) - 1) if large else (args.lr, task.length)
     return [
-        "convention=glue", f"optim.lr={args.lr:g}", f"train.epochs={args.epochs:g}", f"train.metric={task.metric}",
-        f"data.length={task.length}", "data.crop=true", "baselines=false", "bootstrap=0",
+        "convention=glue", f"optim.lr={rate:g}", f"train.epochs={args.epochs:g}", f"train.metric={task.metric}",
+        f"data.length={length}", "data.crop=true", "baselines=false", "bootstrap=0",
     ]  # fmt: skip
 
 
 def runs(name: str, side: str, args: argparse.Namespace) -> dict[str, Any]:
     """Mean, smallest and largest test figure over the seeds, from one start."""
     start, own = start_of(side, args), NETWORK if side == "scratch" else []
-    out = args.work / f"{name}-{side}-{args.steps}-{args.lr:g}-{args.epochs:g}-{args.limit}"
-    overrides = [*settings_of(name, args), *own]
+    steps, rate = (args.encoder_steps, args.encoder_lr) if side in ENCODERS else (args.steps, args.lr)
+    out = args.work / f"{name}-{side}-{steps}-{rate:g}-{args.epochs:g}-{args.limit}"
+    overrides = [*settings_of(name, side, args), *own]
     lines = run_protocol("fixed", start, str(data_of(name, args)), out, overrides, seeds=range(1, args.seeds + 1))
     figures = summary(lines)["fine-tuned"]
     seconds = sum(line["processor_seconds"] for line in lines) / len(lines)
-    return {"start": side, "processor_seconds": seconds} | {metric: figures[metric] for metric in METRICS}
+    return {"start": side, "processor_seconds": seconds, "settings": overrides} | {
+        metric: figures[metric] for metric in METRICS if metric in figures
+    }
 
 
 def floors(name: str, args: argparse.Namespace) -> dict[str, Any]:
@@ -113,19 +165,27 @@ def floors(name: str, args: argparse.Namespace) -> dict[str, Any]:
 def task_row(name: str, args: argparse.Namespace) -> dict[str, Any]:
     """What is known of a task, once its runs have ended."""
     return {
-        "task": name, "metric": TASKS[name].metric, "settings": settings_of(name, args), **floors(name, args),
+        "task": name, "metric": TASKS[name].metric, **floors(name, args),
         "pretraining": {"text": args.text.name, "steps": args.steps, "settings": PRETRAINING},
         "starts": [runs(name, side, args) for side in STARTS],
+        **(encoder_rows(name, args) if args.encoder else {}),
     }  # fmt: skip
+
+
+def encoder_rows(name: str, args: argparse.Namespace) -> dict[str, Any]:
+    """What is known of the two starts from an encoder."""
+    continued = {"steps": args.encoder_steps, "batch": args.encoder_batch, "settings": CONTINUING}
+    encoder = {"folder": args.encoder.name, "continued": {"text": args.text.name, **continued}}
+    return {"encoder": encoder, "encoders": [runs(name, side, args) for side in ENCODERS]}
 
 
 def show(row: dict[str, Any]) -> None:
     """Prints the table of a task."""
     metric = row["metric"]
-    print(f"{row['task']}  {metric}  {' '.join(row['settings'])}")
+    print(f"{row['task']}  {metric}")
     for name, figures in row["floors"].items():
         print(f"  {name:14}{figures[metric]:.3f}")
-    for each in row["starts"]:
+    for each in [*row["starts"], *row.get("encoders", [])]:
         found = each[metric]
         spread = f"{found['low']:.3f} to {found['high']:.3f}"
         print(f"  {each['start']:14}{found['mean']:.3f}  ({spread}, {found['runs']} seeds)")
@@ -143,6 +203,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--encoder", type=Path, help="a folder of BERT or RoBERTa, with its tokenizer")
+    parser.add_argument("--encoder-steps", type=int, default=5000, help="of MDLM")
+    parser.add_argument("--encoder-batch", type=int, default=512, help="32 windows or less, or a multiple of it")
+    parser.add_argument("--encoder-lr", type=float, default=2e-5)
     parser.add_argument("-o", "--out", type=Path, default=Path(__file__).parent / "results" / "glue.json")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)

@@ -39,6 +39,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -51,7 +52,10 @@ from dnadiff.config import compose
 from dnadiff.random import Draws
 from dnadiff.recipes.model import Model, open_model
 from dnadiff.recipes.real_windows import pieces_of, windows_of
-from dnadiff.recipes.walk import Walk, sampler_for
+from dnadiff.recipes.walk import CALLS, Walk, sampler_for
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 ROOT = Path(__file__).parents[1]
 ROUNDS, MANY = 4, 512
@@ -211,6 +215,7 @@ def measure(run: str, args: argparse.Namespace) -> dict:
         "real": quality["real"],
         "whole": quality["whole"],
         "equal": fastest(rows),
+        "default": default_pace(rows, args.length),
     }  # fmt: skip
 
 
@@ -232,6 +237,13 @@ def fastest(rows: list[dict]) -> dict | None:
     return best and {"name": best["name"], "times_less": best["times_less"]}
 
 
+def default_pace(rows: list[dict], length: int) -> dict | None:
+    """The side that ``sample`` takes where no pace is asked for, as of ``fastest``."""
+    pace = max(1, length // CALLS)
+    found = (row for row in rows if row["settings"] == {"tokens_per_step": pace})
+    return next(({key: row[key] for key in ("name", "times_less", "equal")} for row in found if "equal" in row), None)
+
+
 def about(args: argparse.Namespace) -> dict:
     """What was measured on."""
     capability = torch.backends.cpu.get_cpu_capability()
@@ -244,23 +256,31 @@ def picture(found: dict, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4), layout="constrained")
-    for axes, k in zip(figure.subplots(1, 2), (3, 4), strict=True):
-        real = found["real"]
-        low, high = (real[f"js_{k}"] + sign * 2 * real[f"js_{k}_error"] for sign in (-1, 1))
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    *spectra, last = figure.subplots(1, 3)
+    for axes, k in zip(spectra, (3, 4), strict=True):
+        low, high = (found["real"][f"js_{k}"] + sign * 2 * found["real"][f"js_{k}_error"] for sign in (-1, 1))
         axes.axhspan(max(0, low), high, alpha=0.2, label="real windows, 2 standard errors")
-        for kind, mark in ((STAND_IN, "s"), ("at a time", "o"), ("blocks", "^"), ("next", "v")):
-            rows = [row for row in found["rows"] if kind in row["name"] and f"js_{k}" in row]
-            if rows:
-                x, y, error = ([row[key] for row in rows] for key in ("times_less", f"js_{k}", f"js_{k}_error"))
-                axes.errorbar(x, y, error, fmt=mark, capsize=3, label=kind)
-            for row in rows:
-                axes.annotate(row["name"].split()[-1 if kind == STAND_IN else 0], (row["times_less"], row[f"js_{k}"]),
-                              textcoords="offset points", xytext=(4, 4), fontsize=8)  # fmt: skip
-        axes.set(xscale="log", xlabel="times faster than ddpm_cache of 1,000 steps", ylim=(0, None))
         axes.set(title=f"{k}-mers", ylabel="divergence from held-out windows, bits")
-    axes.legend()
+        plotted(axes, found["rows"], f"js_{k}")
+    last.set(title="what drawing together loses", ylabel="bits per base")
+    plotted(last, found["rows"], "lost")
+    spectra[0].legend(fontsize=8)
     FigureCanvasAgg(figure).print_png(str(path))
+
+
+def plotted(axes: "Axes", rows: list[dict], key: str) -> None:
+    """Adds the sides that have a figure, with its error, over how many times less they take."""
+    for kind, mark in ((STAND_IN, "s"), ("at a time", "o"), ("blocks", "^"), ("next", "v")):
+        shown = [row for row in rows if kind in row["name"] and key in row]
+        if shown:
+            x, y, error = ([row[each] for row in shown] for each in ("times_less", key, f"{key}_error"))
+            axes.errorbar(x, y, error, fmt=mark, capsize=3, label=kind)
+        for row in shown:
+            words = row["name"].split()
+            label, below = (words[-1], -12) if kind == STAND_IN else (words[0], 4)
+            axes.annotate(label, (row["times_less"], row[key]), textcoords="offset points", xytext=(4, below))
+    axes.set(xscale="log", xlabel="times less than ddpm_cache of 1,000 steps", ylim=(0, None))
 
 
 def table(found: dict) -> str:

@@ -126,12 +126,14 @@ def measure(args: argparse.Namespace) -> dict:
     networks = [network(width) for width in WIDTHS]
     parameters = [sum(p.numel() for p in one.parameters()) for one in networks]
     again = [measured(dict(list(sides(one, SHORTEST).items())[:2]), args) for one in networks]
-    by_parameters = [line(name, parameters, [one[name] for one in again], "parameters") for name in again[0]]
+    by_parameters = [
+        line(f"{name}, against parameters", parameters, [one[name] for one in again], "parameters") for name in again[0]
+    ]
     capability = torch.backends.cpu.get_cpu_capability()
     versions = {"torch": torch.__version__, "python": platform.python_version()}
     return {
         "about": {"machine": platform.machine(), "capability": capability, "threads": args.threads} | versions,
-        "settings": {"width": WIDTH, "blocks": 2, "repeats": args.repeats, "seconds": args.seconds, "widths": WIDTHS},
+        "settings": {"longest": args.longest, "width": WIDTH, "blocks": 2, "widths": WIDTHS, "repeats": args.repeats},
         "by_length": by_length,
         "by_parameters": by_parameters,
     }
@@ -149,7 +151,8 @@ def picture(found: dict, path: Path) -> None:
             fit = f"{row['name']}: {row['exponent']:.2f}, longest {row['exponent_longest']:.2f}"
             axes.plot(row[what], row["seconds"], "o-", label=fit)
         axes.set(xscale="log", yscale="log", xlabel=label, ylabel="seconds", title=f"against {what}")
-        axes.legend(fontsize=8, title="exponents")
+        axes.set_ylim(top=axes.get_ylim()[1] * 8)  # room for the legend
+        axes.legend(fontsize=8, title="exponents", loc="upper left")
     FigureCanvasAgg(figure).print_png(str(path))
 
 
@@ -164,8 +167,7 @@ def main() -> None:
     args = parser.parse_args()
     found = measure(args)
     for row in [*found["by_length"], *found["by_parameters"]]:
-        against = "length" if "length" in row else "parameters"
-        print(f"{row['name']:36} against {against:11}{row['exponent']:6.2f}, longest {row['exponent_longest']:.2f}")
+        print(f"{row['name']:44}{row['exponent']:6.2f}, three largest {row['exponent_longest']:.2f}")
     args.out.write_text(json.dumps(found, indent=1) + "\n")
     picture(found, args.out.with_suffix(".png"))
 

@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.encoder_faults import ENCODER_FAULTS
 from tests.fault import BACKBONE_FAULTS, DESIGN_FAULTS, STREAM_FAULTS, Fault
 from tests.finetune_faults import FINETUNE_FAULTS
 
@@ -334,6 +335,7 @@ FAULTS = (
     *STREAM_FAULTS,
     *FINETUNE_FAULTS,
     *BACKBONE_FAULTS,
+    *ENCODER_FAULTS,
 )
 
 

@@ -29,6 +29,7 @@ _STRANGE = ~(alphabet.IS_BASE | alphabet.IS_GAP | _BLANK_OR_END)
 _KINDS = np.stack(
     [_STRANGE, alphabet.IS_GAP, alphabet.IS_BLANK, alphabet.IS_BASE, alphabet.IS_URACIL, alphabet.IS_AMBIGUOUS], axis=1
 ).astype(np.int64)
+_UPPER = 0xDF  # of a letter's byte, the bits that both cases share
 _WORKS = "A C G T U N and IUPAC codes would work"
 
 
@@ -176,9 +177,9 @@ class FastaReader:
             yield self._unix(held)
 
     def _unix(self, chunk: bytes) -> bytes:
-        returns = chunk.count(b"\r")
-        if not returns:
+        if b"\r" not in chunk:
             return chunk
+        returns = chunk.count(b"\r")
         pairs = chunk.count(b"\r\n")
         self.notes["crlf_line_ends"] += pairs
         self.notes["cr_line_ends"] += returns - pairs
@@ -206,6 +207,8 @@ class FastaReader:
 
     def _marks(self, chunk: bytes, position: int) -> list[int]:
         """Where lines that begin with ``>`` or ``;`` begin, from ``position`` on."""
+        if b">" not in chunk and b";" not in chunk:
+            return []
         array = np.frombuffer(chunk, dtype=np.uint8)
         found = np.flatnonzero((array == ord(">")) | (array == ord(";")))
         begins = array[found - 1] == 10  # the last byte stands before the first, which is looked at next
@@ -264,7 +267,7 @@ class FastaReader:
         strange, gaps, blanks, bases, uracils, ambiguous = (counts @ _KINDS).tolist()
         if strange or (gaps and not self._drop_gaps) or (self._header is None and gaps + bases):
             self._refuse_letter(text)
-        self._advance(text)
+        self._advance(text, ends=int(counts[ord("\n")]))
         self.notes["blanks"] += blanks
         self.notes["gaps_dropped"] += gaps
         if not bases:
@@ -279,10 +282,12 @@ class FastaReader:
         if not self._announced:
             self._announced = True
             yield self._header
-        yield Piece(text.translate(alphabet.CODES), text.upper(), np.where(alphabet.IS_BASE, counts, 0))
+        upper = np.frombuffer(text, dtype=np.uint8) & _UPPER
+        yield Piece(text.translate(alphabet.CODES), upper.tobytes(), np.where(alphabet.IS_BASE, counts, 0))
 
-    def _advance(self, text: bytes) -> None:
-        ends = text.count(b"\n")
+    def _advance(self, text: bytes, ends: int | None = None) -> None:
+        """Moves behind a text, which has so many line ends; None counts them."""
+        ends = text.count(b"\n") if ends is None else ends
         self._line += ends
         self._column = len(text) - text.rfind(b"\n") - 1 if ends else self._column + len(text)
 

@@ -13,6 +13,7 @@ from dnadiff.data import alphabet
 from dnadiff.data.examples import Example, read_class, read_examples
 from dnadiff.data.layouts import PARTS, Source, sources_of, text_sources_of
 from dnadiff.data.located import Contigs, read_located
+from dnadiff.data.pair_windows import Pair
 from dnadiff.data.parts import Part, drawn, fold, joined, shared
 from dnadiff.data.sentences import read_sentences
 from dnadiff.data.targets import Meaning, meaning_of
@@ -136,7 +137,7 @@ def _by_part(
         if source.label is not None:
             _check_one_class(source, keys)
         for example in _examples(source, keys, contigs, tokenizer, digests):
-            found[source.part or _said(example)].append(example)
+            found[source.part or part_said(example)].append(example)
     return found
 
 
@@ -161,8 +162,12 @@ def _check_one_class(source: Source, keys: tuple[str, ...]) -> None:
         )
 
 
-def _said(example: Example) -> str:
-    """The part that an example itself belongs to."""
+def part_said(example: Example | Pair) -> str:
+    """The part that an example itself belongs to: ``train``, ``valid`` or ``test``, the first if it says nothing.
+
+    Raises:
+        InputError: It names another one.
+    """
     if example.split is None:
         return "train"
     if example.split.lower() not in PARTS:

@@ -106,14 +106,27 @@ def drawn(part: Part, share: float, key: tuple[object, ...], where: str) -> tupl
     Raises:
         InputError: Nothing stays, or nothing leaves.
     """
-    keys, classes = _keys(part), _classes(part)
+    keys = _keys(part)
+    leaves = leaving(keys, _classes(part), share, key)
+    return _cut(part, np.isin(keys, keys[leaves]), f"{where}={share:g}")
+
+
+def leaving(keys: np.ndarray, classes: np.ndarray, share: float, key: tuple[object, ...]) -> np.ndarray:
+    """Which examples leave, of each class a share of the different ones, (n,) bool.
+
+    Args:
+        keys: A number of each example, the same of equal ones, (n,) int64.
+        classes: Its class, (n,).
+        share: In (0, 1).
+        key: Decides which ones, such as a name and a seed.
+    """
     numbers = keyed_uniform(keys, "drawn", *key)
-    leaves = np.zeros(len(part), dtype=bool)
+    leaves = np.zeros(len(keys), dtype=bool)
     for one in np.unique(classes).tolist():
         rows = classes == one
         different = np.unique(numbers[rows])
         leaves |= rows & np.isin(numbers, different[: round(share * len(different))])
-    return _cut(part, np.isin(keys, keys[leaves]), f"{where}={share:g}")
+    return leaves
 
 
 def fold(part: Part, number: int, count: int, seed: int) -> tuple[Part, Part]:

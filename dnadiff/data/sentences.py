@@ -1,6 +1,7 @@
 r"""Reading labelled text, a sentence or a pair of them an example, from tables and from the files of GLUE as they are.
 
     table    CSV, TSV, Parquet   a column ``sentence`` or ``text``, or two of a pair; labels, also ``name``, ``split``
+    lines    .jsonl              the same: an object on every line, all with the keys of the first
     CoLA     .tsv                no names of columns: source, label, the author's mark, sentence
     MRPC     .txt                Quality, which is the label, #1 ID, #2 ID, #1 String, #2 String
 
@@ -11,6 +12,7 @@ A. Wang et al., GLUE: A Multi-Task Benchmark and Analysis Platform for Natural L
 """
 
 import csv
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from dnadiff.errors import InputError, did_you_mean
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 """Ends of a table's file name, before any ``.gz``, and what separates its columns."""
 
+JSON_LINES = ".jsonl"
 SINGLES = ("sentence", "text")
 PAIRS = (
     ("sentence1", "sentence2"), ("#1 String", "#2 String"), ("question1", "question2"), ("premise", "hypothesis"),
@@ -40,7 +43,26 @@ Row = tuple[str, dict[str, str]]
 
 def is_sentences(path: Path) -> bool:
     """Whether a file is one by its name that labelled text is read from."""
-    return suffix_of(path) in (PARQUET, *SEPARATORS)
+    return suffix_of(path) in (PARQUET, JSON_LINES, *SEPARATORS)
+
+
+def rows_of(path: Path, works: str = _WORKS) -> list[Row]:
+    """The place of each row of a table, and its values by column without blanks at their ends.
+
+    Args:
+        path: CSV, TSV, JSON lines or Parquet, by its suffix; the first two and JSON lines also as gzip.
+        works: What to say would work in place of a file of another kind.
+
+    Raises:
+        InputError: The file cannot be read, is of another kind, or has no row.
+    """
+    if path.is_dir() or not is_sentences(path):
+        raise InputError(f"{path}: is no table of text, which this model reads; {works}")
+    read = {PARQUET: _parquet, JSON_LINES: _json_lines}.get(suffix_of(path), _table)
+    rows = list(read(path))
+    if not rows:
+        raise InputError(f"{path}: found no row; one sentence would work")
+    return rows
 
 
 def read_sentences(
@@ -58,11 +80,7 @@ def read_sentences(
         InputError: The file cannot be read, or an example lacks its sentence or a label.
     """
     path = Path(path)
-    if path.is_dir() or not is_sentences(path):
-        raise InputError(f"{path}: is no table of text, which this model reads; {_WORKS}")
-    rows = list(_parquet(path) if suffix_of(path) == PARQUET else _table(path))
-    if not rows:
-        raise InputError(f"{path}: found no row; one sentence would work")
+    rows = rows_of(path)
     place, values = rows[0]
     names = _names(place, tuple(values))
     _check_labels(place, tuple(values), names, keys)
@@ -113,6 +131,29 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 def _parquet(path: Path) -> Iterator[Row]:
     for number, values in enumerate(read_parquet(path).rows, 1):
         yield f"{path}:{number}", {name: value.strip() for name, value in values.items()}
+
+
+def _json_lines(path: Path) -> Iterator[Row]:
+    keys: list[str] | None = None
+    for number, line in text_lines(path, _LONGEST):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}:{number}: is not JSON ({error}); an object on every line would work") from error
+        if not isinstance(values, dict) or sorted(values) != sorted(keys or values):
+            wanted = "an object" if keys is None else f"an object with the keys {', '.join(keys)}"
+            raise InputError(f"{path}:{number}: found {line.strip()[:40]}; {wanted} on every line would work")
+        keys = keys or list(values)
+        yield f"{path}:{number}", {name: _value(values[name]) for name in keys}
+
+
+def _value(value: object) -> str:
+    """A value of JSON as a table has it, empty where it is missing."""
+    if value is None:
+        return ""
+    return value.strip() if isinstance(value, str) else json.dumps(value)
 
 
 def _is_cola(row: Sequence[str]) -> bool:

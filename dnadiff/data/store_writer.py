@@ -16,6 +16,7 @@ import numpy as np
 
 from dnadiff.data import alphabet
 from dnadiff.data.fasta import FastaReader, Header, Piece
+from dnadiff.data.hashing import SideHash
 from dnadiff.data.table_reader import TableReader, separator_of
 from dnadiff.errors import InputError
 
@@ -65,9 +66,9 @@ def write_store(
         reader = TableReader(source)
     else:
         reader = FastaReader(source, drop_gaps=drop_gaps, allow_truncated=allow_truncated)
-    contigs = _Contigs(reader.source.name, rename_duplicates)
     checksum = 0
-    with open(folder / BASES, "wb") as file:
+    with open(folder / BASES, "wb") as file, SideHash() as hashing:
+        contigs = _Contigs(reader.source.name, rename_duplicates, hashing)
         for event in reader:
             if isinstance(event, Header):
                 contigs.begin(event)
@@ -75,9 +76,9 @@ def write_store(
                 contigs.add(event)
                 checksum = zlib.crc32(event.bases, checksum)
                 file.write(event.bases)
+        contigs.end()
         file.flush()
         os.fsync(file.fileno())
-    contigs.end()
     if contigs.renamed:
         reader.notes["renamed_contigs"] = contigs.renamed
     index: dict[str, Any] = {
@@ -113,11 +114,12 @@ def index_checksum(index: dict[str, Any]) -> str:
 class _Contigs:
     """Gathers the facts of one contig after another."""
 
-    def __init__(self, source: str, rename_duplicates: bool) -> None:
+    def __init__(self, source: str, rename_duplicates: bool, hashing: SideHash) -> None:
         self.done: list[dict[str, Any]] = []
         self.renamed = 0
         self._source = source
         self._rename = rename_duplicates
+        self._hashing = hashing
         self._lines: dict[str, int] = {}
         self._header: Header | None = None
 
@@ -129,12 +131,13 @@ class _Contigs:
         self._counts = np.zeros(256, dtype=np.int64)
 
     def add(self, piece: Piece) -> None:
-        self._md5.update(piece.letters)
+        self._hashing.update(self._md5, piece.letters)
         self._counts += piece.counts
 
     def end(self) -> None:
         if self._header is None:
             return
+        self._hashing.wait()
         counts = self._counts
         each = (counts @ _LETTERS_OF_BYTES).tolist()
         self.done.append(

@@ -17,10 +17,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
+from dnadiff.data.hashing import SideHash
 from dnadiff.errors import InputError
 
 CHUNK = 1 << 20
-_RAW = 1 << 18
+_RAW = 1 << 19
 _BOMB_RATIO, _BOMB_BYTES = 200, 64 << 20
 _LONGEST_LINE = 1 << 20  # of a text file such as BED, bytes
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
@@ -42,7 +43,7 @@ class ByteSource:
     Attributes:
         name: What messages call the source: the path as given, or ``stdin``.
         compression: ``none``, ``gzip`` or ``bgzf``, known once reading began.
-        sha256: SHA-256 of the bytes as they lie on disk, complete after the last chunk.
+        sha256: SHA-256 of the bytes as they lie on disk, complete once the chunks have come to their end.
         size: Their number.
         missing_end: Whether a BGZF file without its end marker was let through.
     """
@@ -67,8 +68,8 @@ class ByteSource:
         Raises:
             InputError: The file is missing, unreadable, cut or damaged, or packed in a way that is not read.
         """
-        with open_input(self.path) as file:
-            raw = self._raw(file)
+        with open_input(self.path) as file, SideHash() as hashing:
+            raw = self._raw(file, hashing)
             head = next(raw, b"")
             for magic, what in _REFUSED.items():
                 if head.startswith(magic):
@@ -80,10 +81,10 @@ class ByteSource:
                 yield head
                 yield from raw
 
-    def _raw(self, file: BinaryIO) -> Iterator[bytes]:
+    def _raw(self, file: BinaryIO, hashing: SideHash) -> Iterator[bytes]:
         try:
             while data := file.read(_RAW):
-                self._hash.update(data)
+                hashing.update(self._hash, data)
                 self.size += len(data)
                 yield data
         except OSError as error:

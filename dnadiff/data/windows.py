@@ -28,6 +28,7 @@ from dnadiff.errors import InputError
 from dnadiff.random import keyed_uniform
 
 _ABSENT = 5  # a code that no base has
+_COMPLEMENT = 3  # an exclusive-or with it swaps A with T and C with G, and turns N into 7
 
 
 class Locations(NamedTuple):
@@ -162,7 +163,7 @@ class WindowDataset(Dataset):
         """
         item_ids = np.asarray(numbers, dtype=np.int64)
         stored, count, end_mark = self._read(item_ids)
-        ids = np.frombuffer(stored.tobytes().translate(self._tokens), dtype=np.uint8).reshape(stored.shape)
+        ids = self._numbered(stored & alphabet.CODE_BITS)
         shape = (len(item_ids), self.length)
         tokens, valid = np.empty(shape, dtype=np.int64), np.ones(shape, dtype=bool)
         given, weight = np.zeros(shape, dtype=bool), np.ones(shape, dtype=np.float32)
@@ -178,20 +179,32 @@ class WindowDataset(Dataset):
         batch = {"tokens": tokens, "valid": valid, "given": given, "weight": weight, "item_ids": item_ids}
         return batch if self.labels is None else batch | {"labels": self.labels[self._spans(item_ids)[0]]}
 
+    def _numbered(self, codes: np.ndarray) -> np.ndarray:
+        """Tokens of codes of either strand, (B, P) uint8; an addition, which takes a quarter of a table's time."""
+        ids = codes + self._tokens[alphabet.A]
+        if codes.max(initial=0) > alphabet.T:
+            other = codes > alphabet.T
+            ids[other] = self._tokens[codes[other]]
+        return ids
+
     def _read(self, item_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Stored bytes on each sample's strand, (B, P), 5 or 6 where no base is; number of bases and end mark, (B,)."""
+        """Stored bytes on each sample's strand, (B, P), 5 where no base is; number of bases and end mark, (B,)."""
         contig, low, high, minus, end_mark = self._spans(item_ids)
-        bases = np.asarray(self.store.bases)
-        begin = self.store.offsets[contig] + low
-        stored = np.full((len(item_ids), self._span), _ABSENT, dtype=np.uint8)
-        # A copied slice a row is several times faster here than one fancy index over all positions.
-        for row, (start, count, reverse) in enumerate(
-            zip(begin.tolist(), (high - low).tolist(), minus.tolist(), strict=True)
-        ):
-            piece = bases[start : start + count]
-            stored[row, :count] = piece[::-1] if reverse else piece
-        # Exclusive-or with 3 swaps A with T and C with G; it turns N into 7 and _ABSENT into 6, which the table knows.
-        return stored ^ (minus * np.uint8(3)).astype(np.uint8)[:, None], high - low, end_mark
+        bases, begin, count, span = self.store.bases, self.store.offsets[contig] + low, high - low, self._span
+        # Every window of the genome as a row that overlaps the next: one index copies a batch without a loop.
+        windows = np.ndarray((max(0, len(bases) - span + 1), span), np.uint8, bases, strides=(1, 1))
+        whole = count == span
+        if whole.all():
+            stored = windows[begin]
+        else:
+            stored = np.full((len(item_ids), span), _ABSENT, dtype=np.uint8)
+            stored[whole] = windows[begin[whole]]
+            for row in np.flatnonzero(~whole).tolist():
+                piece = bases[begin[row] : begin[row] + count[row]]
+                stored[row, : count[row]] = piece[::-1] ^ _COMPLEMENT if minus[row] else piece
+        turned = np.flatnonzero(minus & whole)
+        stored[turned] = stored[turned, ::-1] ^ _COMPLEMENT
+        return stored, count, end_mark
 
     def locations(self, numbers: Sequence[int]) -> Locations:
         """Where samples lie, without reading them.
@@ -229,12 +242,12 @@ def _most_n(span: int, min_valid: float) -> int:
     return span - math.ceil(min_valid * span - 1e-9)
 
 
-def _token_table(tokenizer: NucleotideTokenizer, n_policy: str) -> bytes:
-    """Token of each stored byte of either strand, 256 bytes."""
+def _token_table(tokenizer: NucleotideTokenizer, n_policy: str) -> np.ndarray:
+    """Token of each code of either strand, (8,) uint8; those of A, C, G and T follow one another."""
     n_id = tokenizer.n_id if n_policy == "token" else tokenizer.pad_id
     absent = tokenizer.pad_id
-    codes = [*tokenizer.base_ids, n_id, absent, absent, n_id]
-    return bytes(codes[byte & alphabet.CODE_BITS] for byte in range(256))
+    # N of the other strand is the last code.
+    return np.array([*tokenizer.base_ids, n_id, absent, absent, n_id], dtype=np.uint8)
 
 
 def _check_options(length: int, mode: str, reverse_complement: float, n_policy: str, min_valid: float) -> None:

@@ -4,8 +4,8 @@ r"""AR2Diff to the letter: tokens are falsified, repaired, and repaired again; n
 
 Every target counts, falsified or not. The second term shows the network its own repair, taken greedily, as sampling
 will (Savinov et al., Step-unrolled denoising autoencoders, 2022, arXiv:2112.06749; Han et al., Transfer learning for
-text diffusion models, 2024, arXiv:2401.17181, whose unrolled step is the argmax). With ``prefix`` a row is cut at a
-random place: what lies left is given, never falsified and never scored, as in a prefix language model.
+text diffusion models, 2024, arXiv:2401.17181, whose unrolled step is the argmax). What a row gives, such as the source
+of a pair, is never falsified and never scored, as in a prefix language model.
 
 *Sampling* begins with random tokens and draws all that are wanted anew in each of 10 steps, at temperature 0.2 in the
 paper. Eight candidates a row are made side by side and the one that the model itself likes best is kept: the one whose
@@ -34,20 +34,16 @@ class Sundae(Objective):
 
     Args:
         process: The corruption.
-        prefix: Whether a random beginning of each row is given.
     """
 
-    def __init__(self, process: UniformProcess, prefix: bool = False) -> None:
-        self.process, self.prefix = process, prefix
+    def __init__(self, process: UniformProcess) -> None:
+        self.process = process
 
     def noise(self, batch: Batch, draws: Draws) -> Noised:
         """The batch with a share of its targets replaced, evenly drawn for each row; weight 1 at every target."""
         length = batch.x0.shape[1]
         share = draws.stratified("time").to(batch.x0.device)
         targets = batch.maskable
-        if self.prefix:
-            cut = (draws.uniform("prefix", 0) * length).long().to(batch.x0.device)
-            targets = targets & (torch.arange(length, device=cut.device) >= cut[:, None])
         xt = self.process.corrupt(batch.x0, share, draws.uniform("mask", 0, length).to(batch.x0.device))
         return Noised(torch.where(targets, xt, batch.x0), share, targets.double())
 

@@ -33,6 +33,8 @@ from dnadiff.evaluation.token_chain import TokenChain
 from dnadiff.random import Draws, key64
 
 WindowBatch = Mapping[str, np.ndarray]
+Read = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Codes of a window, where they may be context, and where they are scored; each (B, L)."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def score(
         denoiser: The model, in evaluation mode.
         objective: The bound.
         batches: Windows: tokens (B, L) int64, valid and given (B, L) bool, item_ids (B,) int64 and,
-            for models with classes, labels (B,) int64.
+            for models with classes, labels (B,) int64; of pairs ``counted`` and ``once``, see ``data.pair_windows``.
         seed: Of the draws.
         samples: Draws a window.
         strand: Part of the address of the draws, so that the two strands of a window have draws of their own.
@@ -116,7 +118,7 @@ def score(
             columns.append(nats.cpu().numpy() / np.log(2))
         ids.append(np.asarray(window["item_ids"]))
         bits.append(np.stack(columns, axis=1))
-        counts.append(loss.valid.sum(-1).cpu().numpy())
+        counts.append(_counted(window, loss.valid.sum(-1).cpu().numpy()))
         if "characters" in window:
             characters.append(np.asarray(window["characters"]))
     return _scored(ids, bits, counts, samples, characters)
@@ -139,9 +141,10 @@ def floor_scores(
     codes_of = np.full(tokenizer.vocab_size, 4, dtype=np.uint8)
     codes_of[list(tokenizer.base_ids)] = range(4)
 
-    def bases(window: WindowBatch) -> tuple[np.ndarray, np.ndarray]:
+    def bases(window: WindowBatch) -> Read:
         codes = codes_of[window["tokens"]]
-        return codes, window["valid"] & (codes < 4)
+        known = window["valid"] & (codes < 4)
+        return codes, known, known & ~window["given"]
 
     return _chain_scores(chain, batches, bases, range(chain.order + 1) if orders is None else orders)
 
@@ -149,13 +152,16 @@ def floor_scores(
 def token_floor_scores(chain: TokenChain, batches: Iterable[WindowBatch]) -> dict[int, Scores]:
     """What Markov chains of tokens pay for each window, by order; context restarts at the left edge of every window.
 
+    What a cut gives is context; the source of a pair is none, and of its target's ends the first is paid for.
+
     Args:
         chain: Counted on the training documents.
         batches: The windows of :func:`score`.
     """
 
-    def tokens(window: WindowBatch) -> tuple[np.ndarray, np.ndarray]:
-        return window["tokens"], window["valid"] & ~window["given"]
+    def tokens(window: WindowBatch) -> Read:
+        scored = window["once"] if "once" in window else window["valid"] & ~window["given"]
+        return window["tokens"], scored | window["prefix"] if "prefix" in window else scored, scored
 
     return _chain_scores(chain, batches, tokens, range(chain.order + 1))
 
@@ -163,18 +169,19 @@ def token_floor_scores(chain: TokenChain, batches: Iterable[WindowBatch]) -> dic
 def _chain_scores(
     chain: MarkovChain | TokenChain,
     batches: Iterable[WindowBatch],
-    read: Callable[[WindowBatch], tuple[np.ndarray, np.ndarray]],
+    read: Callable[[WindowBatch], Read],
     orders: Sequence[int],
 ) -> dict[int, Scores]:
     """What each order of a chain pays for the codes that ``read`` finds in a window where it says that they count."""
     ids, counts = [], []
     bits: dict[int, list[np.ndarray]] = {order: [] for order in orders}
     for window in batches:
-        codes, known = read(window)
+        codes, known, scored = read(window)
         ids.append(np.asarray(window["item_ids"]))
-        counts.append(known.sum(1))
+        counts.append(_counted(window, scored.sum(1)))
         for order in orders:
-            bits[order].append(chain.bits(codes, known, order=order).sum(1, keepdims=True))
+            paid = np.where(scored, chain.bits(codes, known, order=order), 0.0)
+            bits[order].append(paid.sum(1, keepdims=True))
     return {order: _scored(ids, bits[order], counts, 1) for order in orders}
 
 
@@ -266,6 +273,11 @@ def _of_text(scores: Scores, perplexity: float) -> dict:
         "character_error": None if letters is None else _finite(letters.standard_error),
         "characters": None if letters is None else int(letters.counts.sum()),
     }
+
+
+def _counted(window: WindowBatch, scored: np.ndarray) -> np.ndarray:
+    """What the bits of each window are divided by, (B,): its scored tokens, unless it says so itself."""
+    return np.where(scored > 0, window["counted"], 0) if "counted" in window else scored
 
 
 def _turned(values: np.ndarray, first: int) -> np.ndarray:

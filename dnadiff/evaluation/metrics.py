@@ -1,7 +1,8 @@
 r"""How good predictions are: the figures of scikit-learn, with bootstrap intervals.
 
-    class        accuracy, mcc (Matthews), f1 (macro), auroc and auprc (of the second of two classes; of more, mean over
-                 one against the rest), loss (cross-entropy, nats)
+    class        accuracy, mcc (Matthews), f1 (macro), f1_positive (of the second of two classes, as GLUE has it of MRPC
+                 and QQP; of more not defined), auroc and auprc (of the second of two classes; of more, mean over one
+                 against the rest), loss (cross-entropy, nats)
     multilabel   the same, each the mean over the labels; a label counts as said above a probability of 1/2
     tokens       those of classes, over all bases but N; an interval draws whole sequences
     regression   pearson, spearman, r2, rmse (units of the target), loss (mean square); means over the numbers
@@ -29,10 +30,10 @@ Weighted = Callable[[np.ndarray], dict[str, float]]
 """From a weight an example, (n,) float64, to every metric by name; NaN where it is not defined."""
 
 METRICS = {
-    "class": ("accuracy", "mcc", "f1", "auroc", "auprc", "loss"),
+    "class": ("accuracy", "mcc", "f1", "f1_positive", "auroc", "auprc", "loss"),
     "multilabel": ("accuracy", "mcc", "f1", "auroc", "auprc", "loss"),
     "regression": ("pearson", "spearman", "r2", "rmse", "loss"),
-    "tokens": ("accuracy", "mcc", "f1", "auroc", "auprc", "loss"),
+    "tokens": ("accuracy", "mcc", "f1", "f1_positive", "auroc", "auprc", "loss"),
 }
 """The metrics of a kind of target, in the order of the tables."""
 
@@ -135,9 +136,11 @@ def _labels(p: np.ndarray, y: np.ndarray) -> Weighted:
         for j, curve in enumerate(curves):
             table = np.bincount((2 * y[:, j] + said[:, j]).astype(np.int64), w, minlength=4).reshape(2, 2)
             both = (table.sum(1) > 0).all()  # else nothing but the accuracy is defined
-            right, f1 = _said(table), 2 * table[1, 1] / (table[1].sum() + table[:, 1].sum())
+            right = _said(table)
             areas = curve(w)
-            rows.append([right["accuracy"], *([right["mcc"], f1, *areas] if both else [math.nan] * 4)])
+            rows.append(
+                [right["accuracy"], *([right["mcc"], right["f1_positive"], *areas] if both else [math.nan] * 4)]
+            )
         names = ("accuracy", "mcc", "f1", "auroc", "auprc")
         return {**dict(zip(names, _mean(np.array(rows)), strict=True)), "loss": np.average(cost, weights=w)}
 
@@ -160,15 +163,17 @@ def _numbers(p: np.ndarray, y: np.ndarray) -> Weighted:
 
 
 def _said(table: np.ndarray) -> dict[str, float]:
-    """Accuracy, Matthews' correlation (Gorodkin's of more classes, 2004; 0 if it is 0 / 0) and macro F1 of a table."""
+    """Accuracy, Matthews' correlation (Gorodkin's of more classes, 2004; 0 if it is 0 / 0) and both F1 of a table."""
     n, right, true, said = table.sum(), table.trace(), table.sum(1), table.sum(0)
     spread = (n * n - said @ said) * (n * n - true @ true)
     there = true + said > 0
     f1 = 2 * table.diagonal()[there] / (true + said)[there]
+    positive = 2 * table[1, 1] / (true + said)[1] if len(table) == 2 and there[1] else math.nan
     return {
         "accuracy": right / n,
         "mcc": (right * n - true @ said) / np.sqrt(spread) if spread > 0 else 0.0,
         "f1": f1.mean(),
+        "f1_positive": positive,
     }
 
 

@@ -16,7 +16,6 @@ from dnadiff.data.genome import open_genome
 from dnadiff.data.intervals import total_bp
 from dnadiff.data.tokenizer import Tokenizer
 from dnadiff.data.tokenizers import NucleotideTokenizer
-from dnadiff.data.windows import WindowDataset
 from dnadiff.recipes.inputs import held_out_windows, split_of, training_windows, with_classes
 from dnadiff.schema import Config
 
@@ -118,11 +117,11 @@ class GenomeCorpus(Corpus):
         """The intervals of each part."""
         return self.split.to_json()
 
-    def training(self) -> WindowDataset:
+    def training(self) -> Dataset:
         """Windows of the training intervals."""
         return training_windows(self.config, self.store, self.split.train, self.config.seed)
 
-    def held_out(self, part: str) -> WindowDataset | None:
+    def held_out(self, part: str) -> Dataset | None:
         """Windows of the intervals of a part."""
         intervals = self.split[part]
         return held_out_windows(self.config, self.store, intervals) if intervals else None
@@ -141,6 +140,9 @@ def open_corpus(config: Config) -> Corpus:
     Raises:
         InputError: They cannot be read, split or numbered.
     """
+    from dnadiff.recipes.pair_corpus import PairCorpus
     from dnadiff.recipes.text_corpus import TextCorpus
 
+    if config.data.pairs:
+        return PairCorpus(config)
     return TextCorpus(config) if config.task.name == "text" else GenomeCorpus(config)

@@ -17,6 +17,9 @@ from dnadiff.checkpoints.provenance import provenance
 from dnadiff.evaluation.likelihood import chosen_floors, floor_scores, summarise
 from dnadiff.evaluation.markov import MarkovChain
 from dnadiff.evaluation.score_part import ScorePart
+from dnadiff.recipes.answers import BASE_COLUMNS as OF_BASES
+from dnadiff.recipes.answers import TEXT_COLUMNS as OF_TEXT
+from dnadiff.recipes.answers import Answers, answer_rows, answers_wanted
 from dnadiff.recipes.inputs import held_out_windows
 from dnadiff.recipes.run_folder import run_config, run_split
 from dnadiff.recipes.scoring import Asked, batches_of, opened, scored
@@ -61,6 +64,8 @@ def evaluate(
     block_size: int | None = None,
     dtype: str = "fp32",
     seed: int | None = None,
+    generate: int | None = None,
+    bleu: bool = False,
     quiet: bool = False,
     argv: list[str] | None = None,
 ) -> dict[str, Any]:
@@ -81,6 +86,9 @@ def evaluate(
         block_size: Tokens of a block, for models trained on blocks; None is what the model was trained on.
         dtype: ``fp32`` or ``bf16``.
         seed: None draws one, which is reported.
+        generate: Of pairs, or windows with a beginning that is given: write the targets of so many and compare them;
+            None writes 100 of pairs and none of windows.
+        bleu: Compare texts by BLEU too.
         quiet: Print no progress.
         argv: The command line, for the provenance.
 
@@ -91,19 +99,39 @@ def evaluate(
     check_seed(seed, WHOLE)
     asked = Asked(data, split, samples, windows, both_strands, batch_size, block_size, dtype, seed)
     with ranks.together(PATIENCE):
-        return report(run, scored(opened(run, asked), WHOLE, quiet), out, quiet, argv)
+        job = opened(run, asked)
+        count = answers_wanted(job, generate, bleu)
+        part = scored(job, WHOLE, quiet)
+        mine = count and ranks.rank() == 0
+        written = answer_rows(job, count, bleu, quiet) if mine else None
+        return report(run, part, out, quiet, argv, written)
 
 
-def report(run: str, part: ScorePart, out: str | None, quiet: bool, argv: list[str] | None) -> dict[str, Any]:
-    """The report of all windows' scores, which the first process prints and writes; see ``evaluate``."""
+def report(
+    run: str, part: ScorePart, out: str | None, quiet: bool, argv: list[str] | None, written: Answers | None = None
+) -> dict[str, Any]:
+    """The report of all windows' scores, which the first process prints and writes; see ``evaluate``.
+
+    Args:
+        run: Run folder or model folder.
+        part: The scores.
+        out: As of ``evaluate``.
+        quiet: Likewise.
+        argv: Likewise.
+        written: Rows and a line about targets that the model wrote.
+    """
     exact, unit = part.about["exact"], part.about["unit"]
     rows = summarise(part.model, chosen_floors(part.floors), exact=exact, unit=unit)
     settings, genome = {"run": run} | part.about["settings"], part.about["genome"]
     notes, found = part.about["notes"], verdict(rows, unit, part.about["tokens"])
+    columns = COLUMNS if unit == "base" else TEXT_COLUMNS
+    answers, how = ([], []) if written is None else (written[0], [written[1]])
+    if written:
+        columns = (*columns, *(OF_BASES if unit == "base" else OF_TEXT))
     told = {
-        "protocol": [*protocol(part.about, rows), *notes, found],
+        "protocol": [*protocol(part.about, rows), *how, *notes, found],
         "verdict": found,
-        "rows": rows,
+        "rows": [*rows, *answers],
         "settings": settings,
     }
     if ranks.rank() == 0:
@@ -113,7 +141,7 @@ def report(run: str, part: ScorePart, out: str | None, quiet: bool, argv: list[s
         publish(
             out,
             told,
-            COLUMNS if unit == "base" else TEXT_COLUMNS,
+            columns,
             provenance(argv or [], settings["seed"], inputs),
             quiet,
         )
@@ -164,15 +192,18 @@ def protocol(about: Mapping[str, Any], rows: list[dict]) -> list[str]:
     strands = ", both strands, averaged" if settings["both_strands"] else ", forward strand"
     draws = "1 draw" if settings["draws"] == 1 else f"{settings['draws']} draws"
     drawn = "" if about["exact"] else f"{draws} a window, seed {settings['seed']}, "
+    given = settings.get("given")
     where = "on both strands of the training split" if unit == "base" else "on the training documents"
+    where, restarts = ("on the training targets", "target") if given == "source" else (where, "window")
     floors = (
-        f"Markov floors: counted {where}, context restarts at every window; "
+        f"Markov floors: counted {where}, context restarts at every {restarts}; "
         "best is the order that pays least for these windows"
     )
     letters = "; an end token is a token and no character" if model.get("characters") else ""
+    targets = f", each scored given its {given}" if given else ""
     return [
         f"{about['what']}: {model['windows']:,} windows of {settings['length']} tokens on a grid, "
-        f"{model[f'{unit}s']:,} {unit}s{strands if unit == 'base' else ''}",
+        f"{model[f'{unit}s']:,} {unit}s{strands if unit == 'base' else ''}{targets}",
         f"{about['likelihood']}, {drawn}{settings['dtype']}; ± is the standard error over windows{letters}",
         *([floors] if rows[1:] else []),
     ]

@@ -66,7 +66,7 @@ def report(
         "rows": rows,
     }
     write_whole(folder / TABLE, tsv(told).encode())
-    names = METRICS[meaning.kind]
+    names = [name for name in METRICS[meaning.kind] if any(row[name] is not None for row in rows)]
     columns = (Column("", "name"), Column("part", "part", style=""), *(Column(name, name) for name in names))
     publish(str(folder / REPORT), told, columns, facts, quiet)
     return told

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from dnadiff.data.cut import Cut
+from dnadiff.data.dataset import Dataset
 from dnadiff.data.genome import Store
 from dnadiff.data.intervals import Interval, read_bed
 from dnadiff.data.labels import classes_of
@@ -49,20 +51,22 @@ def with_classes(config: Config, store: Store) -> Config:
     return replace(config, data=replace(config.data, classes=list(names)))
 
 
-def training_windows(config: Config, store: Store, intervals: tuple[Interval, ...], seed: int) -> WindowDataset:
+def training_windows(config: Config, store: Store, intervals: tuple[Interval, ...], seed: int) -> Dataset:
     """Windows to train on: shuffled, on both strands, with the configured weight of repeats."""
-    return _windows(
+    windows = _windows(
         config.data, config.model.length, store, intervals, seed, mode=config.data.windows, shuffle=True,
         reverse_complement=config.data.reverse_complement, repeat_weight=config.data.repeat_weight,
     )  # fmt: skip
+    return Cut(windows, seed) if config.algo.prefix else windows
 
 
-def held_out_windows(config: Config, store: Store, intervals: tuple[Interval, ...]) -> WindowDataset:
+def held_out_windows(config: Config, store: Store, intervals: tuple[Interval, ...]) -> Dataset:
     """Windows to score: adjacent ones of a fixed grid, forward strand, every base weighing the same."""
-    return _windows(config.data, config.model.length, store, intervals, 0, mode="tiling")
+    windows = _windows(config.data, config.model.length, store, intervals, 0, mode="tiling")
+    return Cut(windows, 0) if config.algo.prefix else windows
 
 
-def windows_of_model(spec: Mapping[str, Any], store: Store) -> WindowDataset:
+def windows_of_model(spec: Mapping[str, Any], store: Store) -> Dataset:
     """Windows of a whole genome as ``held_out_windows`` cuts them, for a model of which only the folder is there.
 
     A spec says how long windows are, how they begin, whether N is a token and which classes there are. What it does not
@@ -84,7 +88,8 @@ def windows_of_model(spec: Mapping[str, Any], store: Store) -> WindowDataset:
     policy = "token" if NucleotideTokenizer().n_id in spec["parameterization"]["allowed"] else "pad"
     data = DataConfig(bos=bool(spec.get("bos", False)), n_policy=policy, label=label, classes=classes)
     whole = tuple(Interval(name, 0, size) for name, size in store.sizes.items())
-    return _windows(data, spec["length"], store, whole, 0, mode="tiling")
+    windows = _windows(data, spec["length"], store, whole, 0, mode="tiling")
+    return Cut(windows, 0) if spec.get("prefix", False) else windows
 
 
 def _windows(

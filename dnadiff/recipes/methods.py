@@ -39,10 +39,14 @@ def method_of(config: Config, tokenizer: Tokenizer = NUCLEOTIDES) -> Method:
 
 
 def allowed_tokens(config: Config, tokenizer: Tokenizer = NUCLEOTIDES) -> list[int]:
-    """The ids that a clean token can have: those of A, C, G and T, and N if it is a token; of text all but the mask."""
+    """The ids that a clean token can have: A, C, G and T, N if it is a token, the end of targets if there are any.
+
+    Of text all but the mask.
+    """
     if isinstance(tokenizer, TextTokenizer):
         return tokenizer.clean_ids
-    return [*NUCLEOTIDES.base_ids, *([NUCLEOTIDES.n_id] if config.data.n_policy == "token" else [])]
+    known = [*NUCLEOTIDES.base_ids, *([NUCLEOTIDES.n_id] if config.data.n_policy == "token" else [])]
+    return [NUCLEOTIDES.sep_id, *known] if config.data.pairs else known
 
 
 def likelihood_in_words(scoring: Mapping[str, Any], unit: str = "base") -> str:
@@ -73,13 +77,18 @@ def likelihood_in_words(scoring: Mapping[str, Any], unit: str = "base") -> str:
 
 def training_in_words(config: Config) -> str:
     """What a configuration trains with, in a few words."""
+    given = ", targets given sources" if config.data.pairs else ", beginnings given" if config.algo.prefix else ""
+    return _trained_with(config) + given
+
+
+def _trained_with(config: Config) -> str:
     algo = config.algo
     if algo.name == "ar":
         return "ar, exact likelihood"
     conditioning = "conditioned on time" if config.time_conditioning else "no time conditioning"
     ablated = [f"no {key.replace('_', ' ')}" for key in ("carry_over", "zero_mask") if not getattr(algo, key)]
     if algo.name == "sundae":
-        return ", ".join([algo.name, "two repairs", *(["beginnings given"] if algo.prefix else [])])
+        return f"{algo.name}, two repairs"
     what = (
         "15 % of the bases" if algo.name == "mlm" else f"{algo.T} steps" if algo.T else f"{config.estimator} estimator"
     )
@@ -150,7 +159,7 @@ def _udlm(config: Config, tokenizer: Tokenizer) -> Method:
 def _sundae(config: Config, tokenizer: Tokenizer) -> Method:
     process = {"name": "uniform", "tokens": allowed_tokens(config, tokenizer)}
     scoring = {"name": "uniform_nelbo", "reconstruction": True}
-    return Method({"name": "revise"}, process, {"name": "sundae", "prefix": config.algo.prefix}, scoring)
+    return Method({"name": "revise"}, process, {"name": "sundae"}, scoring)
 
 
 def _ar(config: Config, tokenizer: Tokenizer) -> Method:

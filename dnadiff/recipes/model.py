@@ -32,6 +32,7 @@ class Model(Generic[T]):
         classes: Names of the classes it was trained with, if any.
         judged: Bases at most that the classifier which guides it reads; None without one.
         documents: Whether every window was a document, of text.
+        pairs: Whether it was trained on pairs of a source and a target.
     """
 
     denoiser: Denoiser
@@ -43,6 +44,7 @@ class Model(Generic[T]):
     classes: tuple[str, ...] = ()
     judged: int | None = None
     documents: bool = False
+    pairs: bool = False
 
 
 def open_model(run: str | Path) -> Model[NucleotideTokenizer]:
@@ -54,17 +56,25 @@ def open_model(run: str | Path) -> Model[NucleotideTokenizer]:
     return _opened(run, NucleotideTokenizer)
 
 
-def open_any_model(run: str | Path) -> Model[Any]:
+def open_any_model(run: str | Path, *, pairs: bool = False) -> Model[Any]:
     """The model of a run folder or a model folder, of nucleotides or of text.
+
+    Args:
+        run: The folder.
+        pairs: Whether models that were trained on pairs are let in too.
 
     Raises:
         InputError: There is none, or its vocabulary is not known.
     """
-    return _opened(run, (NucleotideTokenizer, TextTokenizer))
+    return _opened(run, (NucleotideTokenizer, TextTokenizer), pairs=pairs)
 
 
-def _opened(run: str | Path, kinds: type[Tokenizer] | tuple[type[Tokenizer], ...]) -> Model[Any]:
+def _opened(
+    run: str | Path, kinds: type[Tokenizer] | tuple[type[Tokenizer], ...], *, pairs: bool = False
+) -> Model[Any]:
     denoiser, tokenizer, spec = load(run), load_tokenizer(run), read_spec(run)
+    if spec.get("pairs", False) and not pairs:
+        raise InputError(f"{run}: was trained on pairs and writes targets of sources; sample --pairs FILE would work")
     if not isinstance(tokenizer, kinds):
         raise InputError(f"{model_folder(run)}: has a tokenizer of {tokenizer.name}; one of nucleotides would work")
     step = read_provenance(run).get("step", "unknown")
@@ -73,4 +83,7 @@ def _opened(run: str | Path, kinds: type[Tokenizer] | tuple[type[Tokenizer], ...
     window, classes = int(spec["length"]) - bos, tuple(spec.get("classes", ()))
     whole = not spec.get("text", {}).get("wrap", True)
     blocks = spec.get("block_size")
-    return Model(denoiser.to(ranks.device()), tokenizer, window, bos, name, blocks, classes, documents=whole)
+    return Model(
+        denoiser.to(ranks.device()), tokenizer, window, bos, name, blocks, classes, documents=whole,
+        pairs=bool(spec.get("pairs", False)),
+    )  # fmt: skip

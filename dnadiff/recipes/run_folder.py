@@ -203,7 +203,7 @@ def check_data(folder: Path, corpus: "Corpus") -> None:
     if (folder / BASELINE).exists():
         from dnadiff.recipes.floors import floors_of
 
-        floors_of(folder / BASELINE, corpus.tokenizer)
+        floors_of(folder / BASELINE, corpus.tokenizer, pairs=corpus.config.data.pairs)
     split = json.loads(json.dumps(corpus.split_json()))
     if (folder / SPLIT).exists() and read_json(folder / SPLIT, _AS_WRITTEN) != split:
         raise InputError(

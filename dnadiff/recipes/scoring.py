@@ -23,7 +23,8 @@ from dnadiff.checkpoints.folder import (
 )
 from dnadiff.checkpoints.manifest import sha256
 from dnadiff.data.dataset import Dataset
-from dnadiff.data.tokenizer import TextTokenizer, Tokenizer
+from dnadiff.data.pair_windows import PairWindows
+from dnadiff.data.tokenizer import TextTokenizer
 from dnadiff.data.tokenizers import NUCLEOTIDES
 from dnadiff.diffusion import Denoiser, Objective
 from dnadiff.errors import InputError
@@ -100,6 +101,9 @@ def opened(run: str, asked: Asked) -> Opened:
     text = isinstance(dataset.tokenizer, TextTokenizer)
     if text and asked.both_strands:
         raise InputError("--both-strands: text has one strand; leave it out")
+    given = "source" if spec.get("pairs", False) else "beginning" if spec.get("prefix", False) else None
+    if asked.both_strands and given:
+        raise InputError("--both-strands: what is given lies left of what is scored; leave it out")
     scoring = _in_blocks(scoring_section(spec), asked.block_size, dataset.length)
     unit = "token" if text else "base"
     likelihood = likelihood_in_words(scoring, unit)
@@ -114,7 +118,7 @@ def opened(run: str, asked: Asked) -> Opened:
         "settings": {
             "split": None if asked.data else asked.split or USUAL, "length": dataset.length, "draws": asked.samples,
             "both_strands": asked.both_strands, "algo": spec.get("algo"), "objective": dict(scoring),
-            "dtype": asked.dtype, "seed": seed,
+            "dtype": asked.dtype, "seed": seed, **({"given": given} if given else {}),
         },
         "exact": objective.exact, "likelihood": likelihood,
         "windows": asked.windows, "batch_size": asked.batch_size, "what": what, "notes": notes,
@@ -122,7 +126,7 @@ def opened(run: str, asked: Asked) -> Opened:
         "baseline": sha256(baseline) if baseline.exists() else None, "unit": unit,
         "tokens": dataset.tokenizer.vocab_size,
     }  # fmt: skip
-    numbers = _evenly(len(dataset), asked.windows)
+    numbers = evenly(len(dataset), asked.windows)
     return Opened(run, asked, about, dataset, numbers, denoiser, objective)
 
 
@@ -139,7 +143,7 @@ def scored(job: Opened, shard: Shard, quiet: bool) -> ScorePart:
     mine = here.take(shard.take(range(math.ceil(len(job.numbers) / size)), units), units)
     numbers = job.numbers[mine.start * size : mine.stop * size]
     batches = partial(batches_of, job.dataset, numbers, size)
-    denoiser, objective, tokenizer = job.denoiser, job.objective, job.dataset.tokenizer
+    denoiser, objective = job.denoiser, job.objective
     seed = job.about["settings"]["seed"]
     show = not quiet and ranks.rank() == 0
     autocast = torch.autocast("cpu", torch.bfloat16) if asked.dtype == "bf16" else nullcontext()
@@ -148,7 +152,7 @@ def scored(job: Opened, shard: Shard, quiet: bool) -> ScorePart:
         if asked.both_strands:
             turned = (reverse_complement(window, NUCLEOTIDES) for window in batches("other strand" * show))
             model = average(model, score(denoiser, objective, turned, seed=seed, samples=asked.samples, strand="-"))
-    floors = _floors(job.run, batches, tokenizer, asked.both_strands) if job.about["baseline"] else {}
+    floors = _floors(job.run, batches, job.dataset, asked.both_strands) if job.about["baseline"] else {}
     part = ScorePart(job.about, (here.number, here.of), model, floors)
     parts = [(f"process {other.shard[0]}", other) for other in ranks.gathered(part)]
     return replace(merged(parts), shard=(shard.number, shard.of))
@@ -176,16 +180,16 @@ def _in_blocks(scoring: Mapping[str, Any], block_size: int | None, length: int) 
     return {**scoring, "block_size": block_size}
 
 
-def _evenly(count: int, wanted: int | None) -> np.ndarray:
-    """The numbers of the windows to score, in order."""
+def evenly(count: int, wanted: int | None) -> np.ndarray:
+    """The numbers of some windows out of ``count``, in order and evenly spaced; all if ``wanted`` is None."""
     n = count if wanted is None else min(count, wanted)
     return np.arange(n, dtype=np.int64) * count // n
 
 
 def _floors(
-    run: str, batches: Callable[[], Iterator[WindowBatch]], tokenizer: Tokenizer, both_strands: bool
+    run: str, batches: Callable[[], Iterator[WindowBatch]], dataset: Dataset, both_strands: bool
 ) -> dict[int, Scores]:
-    measured = floors_of(Path(run) / "baseline.npz", tokenizer)
+    measured = floors_of(Path(run) / "baseline.npz", dataset.tokenizer, pairs=isinstance(dataset, PairWindows))
     floors = measured(batches())
     if both_strands:
         other = measured(reverse_complement(window, NUCLEOTIDES) for window in batches())

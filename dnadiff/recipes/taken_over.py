@@ -43,6 +43,8 @@ def with_source(overrides: list[str]) -> list[str]:
         ours |= text_settings(source, spec) | bos
         if any(key.partition(".")[0] == "tokenizer" for key in given):
             ours = {key: value for key, value in ours.items() if not key.startswith("tokenizer.")}
+        if given.get("data.pairs") == "true":  # which are no documents
+            ours = {key: value for key, value in ours.items() if not key.startswith("text.")}
     return [*(f"{key}={value}" for key, value in ours.items() if key not in given), *overrides]
 
 

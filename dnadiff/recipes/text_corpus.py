@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dnadiff.data import atomic
+from dnadiff.data.cut import Cut
 from dnadiff.data.dataset import Dataset
 from dnadiff.data.documents import has_records
 from dnadiff.data.plain_json import read_json
@@ -108,7 +109,7 @@ class TextCorpus(Corpus):
             name: [files[name], part.first, part.last] for name, part in self.parts.items()
         }  # fmt: skip
 
-    def training(self) -> TextWindows:
+    def training(self) -> Dataset:
         """Windows of the training documents, in an order of their own each epoch."""
         return self._windows("train", self._config.seed or 0, mode=self._config.data.windows, shuffle=True)
 
@@ -130,12 +131,13 @@ class TextCorpus(Corpus):
                 store = self._stores[self.sources[name]]
                 yield name, Part(store, *_shares(self._config, self.sources, store.documents)[name])
 
-    def _windows(self, part: str, seed: int, **options: Any) -> TextWindows:  # noqa: ANN401 (of TextWindows)
+    def _windows(self, part: str, seed: int, **options: Any) -> Dataset:  # noqa: ANN401 (of TextWindows)
         data, text = self._config.data, self._config.text
-        return TextWindows(
+        windows = TextWindows(
             self.parts[part], self.tokenizer, self._config.model.length, seed=seed, wrap=text.wrap, bos=data.bos,
             window_ends=text.window_ends, **options,
         )  # fmt: skip
+        return Cut(windows, seed) if self._config.algo.prefix else windows
 
 
 def source_of(name: str, part: str, text: TextConfig) -> Source:

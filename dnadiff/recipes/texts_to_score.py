@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from dnadiff.checkpoints.folder import model_folder, read_provenance
+from dnadiff.data.cut import Cut
+from dnadiff.data.dataset import Dataset
 from dnadiff.data.documents import has_records
 from dnadiff.data.text_windows import Part, TextWindows
 from dnadiff.data.tokenizer import TextTokenizer
@@ -15,7 +17,7 @@ from dnadiff.recipes.run_folder import run_config
 from dnadiff.recipes.text_corpus import TextCorpus, source_of
 from dnadiff.schema import TextConfig
 
-FoundText = tuple[TextWindows, str, list[str]]
+FoundText = tuple[Dataset, str, list[str]]
 """The windows to score, where they are in words, and what the reader should be warned of."""
 
 
@@ -47,8 +49,9 @@ def texts_to_score(
         Part(store, 0, store.documents), tokenizer, int(spec["length"]), seed=0, bos=bool(spec.get("bos", False)),
         **_cut(spec),
     )  # fmt: skip
-    notes = [f"{run} is a model folder: it has no split, and may have been trained on this text"] if alone else []
-    return found, f"all of {data}", notes if alone else _seen(run, tokenizer, found, data)
+    notes = [f"{run} is a model folder: it has no split, and may have been trained on this text"]
+    notes = notes if alone else _seen(run, tokenizer, found, data)
+    return Cut(found, 0) if spec.get("prefix", False) else found, f"all of {data}", notes
 
 
 def _of_run(run: str, tokenizer: TextTokenizer, split: str) -> FoundText:

@@ -206,7 +206,7 @@ def _verdict(job: "Plan", scores: "Scores", folder: Path) -> str:
     from dnadiff.recipes.evaluate import verdict
     from dnadiff.recipes.floors import floors_of
 
-    measured = floors_of(folder / run_folder.BASELINE, job.tokenizer)
+    measured = floors_of(folder / run_folder.BASELINE, job.tokenizer, pairs=job.config.data.pairs)
     floors = chosen_floors(measured([job.valid.__getitems__(scores.item_ids)]))
     best, figures = list(floors.items())[-1], f"{scores.bits_per_base:.4f} ± {scores.standard_error:.4f}"
     return (

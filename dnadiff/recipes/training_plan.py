@@ -167,6 +167,7 @@ def spec_of(config: Config, tokenizer: Tokenizer = NUCLEOTIDES) -> dict[str, Any
         **({"shift": True} if config.algo.shift else {}),
         "tokenizer": in_spec(tokenizer),
         **cut,
+        **_given(config),
         "backbone": backbone_section(model, len(config.data.classes), tokenizer),
         **({"classes": config.data.classes, "label": config.data.label} if config.data.classes else {}),
         "parameterization": {
@@ -176,6 +177,13 @@ def spec_of(config: Config, tokenizer: Tokenizer = NUCLEOTIDES) -> dict[str, Any
         "objective": method.scoring or method.training,
         **({"block_size": config.block_size} if config.block_size else {}),
     }  # fmt: skip
+
+
+def _given(config: Config) -> dict[str, Any]:
+    """What a spec says of what is given besides [BOS]: the sources of pairs, or beginnings of windows."""
+    if config.data.pairs:
+        return {"pairs": {"source_length": config.data.source_length}}
+    return {"prefix": True} if config.algo.prefix else {}
 
 
 def _measure(job: Plan) -> None:

@@ -1,6 +1,6 @@
 """Which windows an evaluation scores: those of a run's split, of regions of its genome, or of another genome.
 
-Models of text score a split or other texts (``texts_to_score``).
+Models of text score a split or other texts (``texts_to_score``), models of pairs those (``pairs_to_score``).
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from dnadiff.data.tokenizer import TextTokenizer
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.errors import InputError
 from dnadiff.recipes.inputs import held_out_windows, windows_of_model
+from dnadiff.recipes.pairs_to_score import pairs_to_score
 from dnadiff.recipes.run_folder import run_config, run_split
 from dnadiff.recipes.texts_to_score import texts_to_score
 from dnadiff.schema import Config
@@ -46,6 +47,8 @@ def windows_to_score(run: str, spec: Mapping[str, Any], data: str | None, split:
         raise InputError(f"{run}: its tokens are {tokenizer.name}; a model of nucleotides would work")
     if split is not None and data is not None and not _is_bed(data):
         raise InputError(f"--split {split}: {data} is scored whole; leave it out")
+    if spec.get("pairs", False):
+        return pairs_to_score(run, spec, tokenizer, data, split or USUAL)
     if isinstance(tokenizer, TextTokenizer):
         return texts_to_score(run, spec, tokenizer, data, split or USUAL)
     if model_folder(run) == Path(run):

@@ -13,6 +13,7 @@ from dnadiff.schema.algo import ALGOS, ESTIMATORS, AlgoConfig, check_algo, check
 from dnadiff.schema.checks import choice, number, require
 from dnadiff.schema.model import BACKBONES, ModelConfig
 from dnadiff.schema.noise import NOISES, NoiseConfig
+from dnadiff.schema.pairs import check_pairs
 from dnadiff.schema.text import TASKS, TaskConfig, TextConfig, TokenizerConfig, check_task
 
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -64,6 +65,10 @@ class DataConfig:
         classes: Names of the classes in the order of their numbers; empty takes those of the data, sorted.
         label_dropout: Share of the training windows whose class is hidden, from which guidance learns all classes
             together.
+        pairs: The data are pairs, a table with the columns source and target or a folder with one for each part: a row
+            holds both, the source is given, and only the target is learned.
+        source_length: Tokens of a source at most: longer ones lose their beginning; None refuses pairs that are too
+            long for a row (data.pairs=true).
         workers: Processes that prepare batches; 0 is the training process itself.
     """
 
@@ -87,6 +92,8 @@ class DataConfig:
     label: str | None = None
     classes: list[str] = field(default_factory=list)
     label_dropout: float = 0.1
+    pairs: bool = False
+    source_length: int | None = None
     workers: int = 0
 
     def __post_init__(self) -> None:
@@ -97,6 +104,7 @@ class DataConfig:
             number(f"data.{key}", getattr(self, key), 0.0, 1.0)
         number("data.repeat_weight", self.repeat_weight, 0.0)
         number("data.gap", self.gap, 0)
+        number("data.source_length", self.source_length, 1)
         number("data.workers", self.workers, 0)
         named = self.label is not None or not self.classes
         require(named, f"data.classes={','.join(self.classes)}: says nothing without data.label; give data.label=KEY")
@@ -273,6 +281,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_task(self)
+        check_pairs(self)
         choice("estimator", self.estimator, ESTIMATORS)
         choice("precision", self.precision, PRECISIONS)
         choice("compile", self.compile, COMPILES)

@@ -21,7 +21,6 @@ _OWNERS = {  # key -> the methods that have a use for it
     "opening": ("mdlm",),
     "opening_by": ("mdlm",),
     "ar_weight": ("mdlm", "bd3lm"),
-    "prefix": ("sundae",),
 }
 OPENINGS = ("random", "reach")
 
@@ -55,7 +54,8 @@ class AlgoConfig:
         opening_by: ``random``: a growing random share of what lies right. ``reach``: a growing stretch of it (mdlm).
         ar_weight: Weight of the loss of predicting every base from those to its left, which keeps that ability; 0 is
             none (mdlm, bd3lm).
-        prefix: Cut every window at a random place and learn what lies right of it given what lies left (sundae).
+        prefix: Cut every window at a random place: what lies left is given, and only what lies right of it is learned,
+            scored and sampled.
     """
 
     name: str = "mdlm"

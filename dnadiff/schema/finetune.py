@@ -10,10 +10,10 @@ from dnadiff.schema.text import TaskConfig, TokenizerConfig, check_defaults
 LABEL_KINDS = ("auto", "class", "multilabel", "regression", "tokens")
 POOLINGS = ("mean", "mean_all", "attention", "first", "positions")
 METRICS = {
-    "class": ("accuracy", "mcc", "f1", "auroc", "auprc", "loss"),
+    "class": ("accuracy", "mcc", "f1", "f1_positive", "auroc", "auprc", "loss"),
     "multilabel": ("accuracy", "mcc", "f1", "auroc", "auprc", "loss"),
     "regression": ("pearson", "spearman", "r2", "rmse", "loss"),
-    "tokens": ("accuracy", "mcc", "f1", "auroc", "auprc", "loss"),
+    "tokens": ("accuracy", "mcc", "f1", "f1_positive", "auroc", "auprc", "loss"),
 }
 SCRATCH = "scratch"
 _OF_SEQUENCES = ("genome", "reverse_complement", "both_strands", "masked")

@@ -70,7 +70,7 @@ class DiffusionModule(Training):
         objective = self.objective.for_step(self.seed, self.step)
         loss = objective(self._call, self._partly_labelled(as_batch(batch), draws), draws)
         rows = torch.where(loss.valid, loss.nll.detach(), 0.0).double().sum(-1)
-        counts = loss.valid.sum(-1)
+        counts = batch.get("counted", loss.valid.sum(-1))
         self.tally.nats += float(rows.sum())
         self.tally.count += int(counts.sum())
         self.tally.empty += int((counts == 0).sum())

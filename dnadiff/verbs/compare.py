@@ -16,7 +16,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", metavar="RUN", help="run folder whose loss the picture shows too")
     parser.add_argument("-k", type=whole(1), nargs="+", metavar="K", help="k-mer lengths (default: 3 4 6)")
     parser.add_argument("--task", type=one_of("dna", "text"), default="dna", metavar="dna|text", help="default: dna")
-    parser.add_argument("--judge", metavar="RUN", help="model of text whose perplexity of the texts is shown")
+    parser.add_argument(
+        "--judge", metavar="RUN", help="model of text, or a folder of GPT-2, whose perplexity of the texts is shown"
+    )
     parser.add_argument(
         "--convention",
         type=one_of("bd3lm", "mdlm"),

@@ -11,8 +11,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint",
         metavar="CKPT",
-        help="checkpoint of MDLM or BD3-LM; a model.bin of llama2.c; a folder or an id on the hub, of Caduceus, Llama "
-        "and GPT-2 too",
+        help="checkpoint of MDLM or BD3-LM; a model.bin of llama2.c; a folder or an id on the hub, of Caduceus, Llama, "
+        "GPT-2 and BERT too",
     )
     parser.add_argument("-o", "--out", metavar="MODEL", required=True, help="model folder to write")
     parser.add_argument(

@@ -25,6 +25,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", type=one_of(*splits), metavar="|".join(splits), help="default: test")
     parser.add_argument("--samples", type=whole(1), metavar="M", help="Monte-Carlo draws a window (default: 1)")
     parser.add_argument("--windows", type=whole(1), metavar="N", help="score N windows only (default: all)")
+    parser.add_argument(
+        "--generate",
+        type=whole(0),
+        metavar="N",
+        help="write N targets and compare them, of models that are given sources or beginnings (default: 100 of pairs)",
+    )
+    parser.add_argument("--bleu", action="store_true", help="compare written texts by BLEU too; needs sacrebleu")
     parser.add_argument("--both-strands", action="store_const", const=True, help="average the bound over both strands")
     parser.add_argument(
         "--batch-size", type=whole(1), metavar="B", help="windows at once; changes no figure (default: 64)"
@@ -38,6 +45,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, argv: list[str]) -> None:
     """Runs the verb on its parsed arguments and the words of the command line."""
+    many = args.merge is not None or args.shard is not None or len(args.data) > 1
+    if many and (args.generate is not None or args.bleu):
+        flag = "--bleu" if args.bleu else f"--generate {args.generate}"
+        raise InputError(f"{flag}: targets are written of one data set at once; leave it out")
     asked = {name: vars(args)[name] for name in ASKED if vars(args)[name] is not None}
     if args.merge is not None:
         _merge(args, asked, argv)
@@ -58,7 +69,8 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
     else:
         from dnadiff.recipes.evaluate import evaluate
 
-        evaluate(args.run, _only(args.data), args.out, **asked, quiet=args.quiet, argv=argv)
+        written = {"generate": args.generate, "bleu": args.bleu}
+        evaluate(args.run, _only(args.data), args.out, **asked, **written, quiet=args.quiet, argv=argv)
 
 
 def _only(data: list[str]) -> str | None:

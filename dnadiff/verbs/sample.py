@@ -3,11 +3,14 @@
 import argparse
 from dataclasses import replace
 
+from dnadiff.errors import InputError
 from dnadiff.verbs.flags import dtype, real, seed_and_threads, shard, whole
 from dnadiff.verbs.parser import Verb
 from dnadiff.verbs.walk import walk_flags, walk_of
 
 OWN = ("rows_per_call", "stop_at_end", "min_complexity")  # of the settings, those that other verbs do not have
+
+ALONE = ("prompt", "prompts", "fill", "length", "shard", "resume")  # what --pairs has no use for
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,9 +27,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "-n",
         "--number",
         type=whole(1),
-        default=10,
         metavar="N",
-        help="sequences, of text for each prompt (default: 10)",
+        help="sequences, of text for each prompt (default: 10), or for each source (default: 1)",
     )
     parser.add_argument(
         "--length", type=whole(1), metavar="L", help="bases or tokens each (default: the training window)"
@@ -60,19 +62,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     text.add_argument(
         "--fill", action="store_true", help="fill every [MASK] of the prompts with a token, and add nothing behind"
     )
+    parser.add_argument(
+        "--pairs", metavar="FILE", help="write the targets of its sources: CSV, TSV, JSON lines or Parquet"
+    )
     dtype(parser)
     seed_and_threads(parser)
 
 
 def run(args: argparse.Namespace, argv: list[str]) -> None:
     """Runs the verb on its parsed arguments and the words of the command line."""
+    if args.pairs is not None:
+        _targets(args, argv)
+        return
     from dnadiff.recipes.sample import sample
     from dnadiff.recipes.shards import Shard
 
     sample(
         args.run,
         args.out,
-        n=args.number,
+        n=10 if args.number is None else args.number,
         length=args.length,
         walk=replace(walk_of(args), **{name: vars(args)[name] for name in OWN}),
         batch_size=args.batch_size,
@@ -83,6 +91,28 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
         prompt=args.prompt,
         prompts=args.prompts,
         fill=args.fill,
+        quiet=args.quiet,
+        argv=argv,
+    )
+
+
+def _targets(args: argparse.Namespace, argv: list[str]) -> None:
+    for name in ALONE:
+        if vars(args)[name]:
+            raise InputError(f"--{name}: has no use beside --pairs; leave it out")
+    from dnadiff.recipes.pair_samples import sample_targets
+
+    candidates, args.candidates = args.candidates, None  # of every sampler here
+    sample_targets(
+        args.run,
+        args.pairs,
+        args.out,
+        n=args.number or 1,
+        walk=replace(walk_of(args), **{name: vars(args)[name] for name in OWN}),
+        candidates=candidates,
+        batch_size=args.batch_size,
+        dtype=args.dtype,
+        seed=args.seed,
         quiet=args.quiet,
         argv=argv,
     )

@@ -59,10 +59,21 @@ def test_a_rest_of_half_a_window_is_padded_and_a_smaller_one_left_out(make):
     assert batch["valid"].tolist() == [[True] * 5 + [False] * 2]
 
 
+def test_a_window_may_be_longer_than_the_whole_genome(make):
+    assert text(make(40, n_policy="token", reverse_complement=1.0)) == ["GGGGTTTTNNTGCATGCAACGTACGT" + "[PAD]" * 14]
+
+
 def test_padded_n_is_not_valid_and_an_n_token_is(make):
     assert text(make(), [2]) == ["[PAD][PAD]AAAACC"]
     assert make().__getitems__([2])["valid"].tolist() == [[False] * 2 + [True] * 6]
     assert make(n_policy="token").__getitems__([2])["valid"].all()
+
+
+def test_n_is_n_on_the_other_strand(make):
+    back = {"reverse_complement": 1.0, "n_policy": "token"}
+    assert text(make(**back), [1, 2, 3]) == ["TGCATGCA", "GGTTTTNN", "AAACCCCC"]
+    assert text(make(reverse_complement=1.0), [2]) == ["GGTTTT[PAD][PAD]"]
+    assert text(make(7, **back), [3]) == ["GGGGT[PAD][PAD]"]
 
 
 def test_windows_with_too_many_n_are_left_out(make):

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 import dnadiff
+from benchmarks import glue
 from dnadiff.checkpoints.folder import build_denoiser, load, load_tokenizer, read_provenance, read_spec, save_model
 from dnadiff.checkpoints.predictor import save_predictor
 from dnadiff.cli import main
@@ -126,7 +127,7 @@ def test_it_is_scored_and_sampled(world):
 
 def test_it_is_continued_as_mdlm_with_its_network_and_tokens(world):
     words = ["train", "a.txt", "init_from=model", "algo=mdlm", *SHORT, "-q", "-o", "mdlm", "--seed", "1"]
-    assert main([*words, *(f"train.{key}=60" for key in ("steps", "val_every", "checkpoint_every"))]) == 0
+    assert main([*words, *(f"train.{key}=30" for key in ("steps", "val_every", "checkpoint_every"))]) == 0
     spec, base = read_spec("mdlm"), read_spec("model")
     assert spec["algo"] == "mdlm" and all(spec[key] == base[key] for key in ("backbone", "tokenizer", "text", "bos"))
     scores = [f"{name}.json" for name in ("before", "after")]
@@ -150,11 +151,29 @@ def test_what_is_said_wins_over_what_is_taken_over(world):
 
 
 def test_it_learns_classes(world):
-    words = ["finetune", "model", "task", "-o", "critic", "-q", *FEW, "train.epochs=4", "optim.lr=0.01"]
+    words = ["finetune", "model", "task", "-o", "critic", "-q", *FEW, "train.epochs=3", "optim.lr=0.01"]
     assert main(words) == 0
     model = dnadiff.load_predictor("critic")
     assert model.predict(["the film was good good", "the film was bad bad"]).argmax(1).tolist() == [1, 0]
     assert not torch.equal(model.predictor.backbone.embed.weight, load("model").backbone.embed.weight)
+
+
+def test_the_benchmark_adds_the_encoder_and_its_continuation(world, monkeypatch, capsys):
+    monkeypatch.setattr(glue, "STARTS", {})
+    (world / "glue").mkdir()
+    (world / "task").rename(world / "glue" / "SST-2")
+    words = ["--data", "glue", "--text", "a.txt", "--work", "work", "--only", "SST-2", "--epochs", "0.2",
+             "--seeds", "1", "--limit", "40", "-o", "glue.json"]  # fmt: skip
+    glue.main([*words, "--encoder", "bert", "--encoder-steps", "2", "--encoder-batch", "4"])
+    (world / "glue" / "SST-2").rename(world / "task")
+    row, out = json.loads((world / "glue.json").read_text())["SST-2"], capsys.readouterr().out
+    assert [each["start"] for each in row["encoders"]] == ["encoder", "encoder-MDLM"] and row["starts"] == []
+    assert all(
+        "optim.lr=2e-05" in each["settings"] and "data.length=11" in each["settings"] for each in row["encoders"]
+    )
+    assert row["encoder"]["continued"]["steps"] == 2 and "encoder-MDLM" in out
+    spec = read_spec("work/encoder-mdlm-2-4")
+    assert spec["algo"] == "mdlm" and spec["backbone"] == read_spec("model")["backbone"]
 
 
 @pytest.mark.parametrize(
@@ -231,6 +250,8 @@ def test_gpt2_judges_from_its_folder_as_the_conventions_have_it(world, conventio
         report = json.loads((world / out).read_text())
         row = report["rows"][0]
         assert row["generative_perplexity"] == pytest.approx(math.exp(nats / count), rel=1e-5)
+        letters = 2 * count  # a letter and the blank before it
+        assert row["bits_per_character"] == pytest.approx(nats / math.log(2) / letters, rel=1e-5)
         assert "without [BOS], so the first token is not scored" in report["protocol"][1]
     assert not (world / "gpt2" / "README.md").exists()
 

@@ -31,6 +31,7 @@ def test_two_classes_by_hand():
     assert found["accuracy"] == 0.7
     assert found["mcc"] == pytest.approx((3 * 4 - 2 * 1) / np.sqrt(5 * 4 * 6 * 5))
     assert found["f1"] == pytest.approx((2 * 3 / (2 * 3 + 2 + 1) + 2 * 4 / (2 * 4 + 1 + 2)) / 2)
+    assert found["f1_positive"] == pytest.approx(2 * 3 / (2 * 3 + 2 + 1))
     pairs = [(a > b) + 0.5 * (a == b) for a in p1[y == 1] for b in p1[y == 0]]
     assert found["auroc"] == pytest.approx(np.mean(pairs))
     # in falling order the true ones stand at places 1, 3, 4 and 8
@@ -87,6 +88,7 @@ SKLEARN = {
     "accuracy": lambda y, p, w: metrics.accuracy_score(y, p.argmax(1), sample_weight=w),
     "mcc": lambda y, p, w: metrics.matthews_corrcoef(y, p.argmax(1), sample_weight=w),
     "f1": lambda y, p, w: metrics.f1_score(y, p.argmax(1), average="macro", sample_weight=w),
+    "f1_positive": lambda y, p, w: metrics.f1_score(y, p.argmax(1), sample_weight=w),
     "auroc": lambda y, p, w: metrics.roc_auc_score(y, p[:, 1], sample_weight=w),
     "auprc": lambda y, p, w: metrics.average_precision_score(y, p[:, 1], sample_weight=w),
     "loss": lambda y, p, w: metrics.log_loss(y, p, labels=[0, 1], sample_weight=w),
@@ -113,6 +115,7 @@ def test_figures_are_scikit_learns(name):
 def test_more_classes_are_scikit_learns():
     y, p = RNG.integers(0, 4, 80), RNG.dirichlet(np.ones(5), 80)  # nobody is of the last class, some are said to be
     found = measured("class", p, y)
+    assert found["f1_positive"] is None
     for name in ("accuracy", "mcc", "f1"):
         assert found[name] == pytest.approx(SKLEARN[name](y, p, None), abs=1e-12)
     p = p[:, :4] / p[:, :4].sum(1, keepdims=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.sampling import fastest
+from benchmarks.sampling import default_pace, fastest
 from benchmarks.sampling_quality import SHARES, measured_quality, walked_bits
 from benchmarks.scaling import exponent
 from benchmarks.upstream_sampler import ddpm_cache, kept_share
@@ -84,6 +84,9 @@ def test_a_side_is_equal_within_two_errors_and_the_fastest_equal_one_wins():
     rows = [{"name": name, "times_less": x, **found["rows"].get(name, {})} for x, name in enumerate(["ref", *made])]
     assert fastest(rows) == {"name": "like it", "times_less": 2}
     assert fastest(rows[:1]) is None
+    paces = [{**row, "settings": {"tokens_per_step": k}} for row, k in zip(rows, (1, 2, 16, 64), strict=True)]
+    assert default_pace(paces, 1024) == {"name": "like it", "times_less": 2, "equal": True}
+    assert default_pace(paces, 1 << 20) is None
 
 
 def test_exponents_are_slopes():

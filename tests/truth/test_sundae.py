@@ -56,17 +56,6 @@ def test_an_even_share_of_the_targets_is_replaced_by_even_tokens():
     assert torch.equal(noised.xt[:, 0], batch.x0[:, 0]) and bool(torch.isin(noised.xt, torch.tensor(BASES)).all())
 
 
-def test_a_prefix_is_given_whole_and_cut_anywhere():
-    batch = rows(2000, 20)
-    noised = Sundae(PROCESS, prefix=True).noise(batch, Draws(2, np.arange(2000)))
-    targets = noised.weight > 0
-    starts = torch.where(targets.any(1), targets.double().argmax(1), 20)
-    assert torch.equal(targets, (torch.arange(20) >= starts[:, None]) & ~batch.given)
-    counts = torch.bincount(starts, minlength=20)[1:]
-    assert torch.equal(noised.xt[~targets], batch.x0[~targets])
-    assert abs(float(counts[1:].double().mean()) - 100) < 8 and int(counts[0]) > 150  # cuts at 0 and 1 are one
-
-
 class Fixed(nn.Module):
     """A network that says the same of every row: log-probabilities by position, (L, V)."""
 

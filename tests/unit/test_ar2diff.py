@@ -4,7 +4,6 @@ import pytest
 
 from dnadiff.checkpoints.folder import read_provenance
 from dnadiff.config import compose
-from dnadiff.errors import InputError
 from dnadiff.recipes.train import train
 from tests.runs import SETTINGS, run, write_genome
 
@@ -31,8 +30,3 @@ def test_two_steps_of_each(source, tmp_path, name):
     config = compose([f"experiment=ar2diff_{name}", *(f"{key}={value}" for key, value in small.items())])
     folder = train(config, str(source.parent / "genome.fa"), str(tmp_path / "run"), quiet=True)
     assert read_provenance(folder)["step"] == 2
-
-
-def test_a_prefix_belongs_to_sundae():
-    with pytest.raises(InputError, match=r"algo\.prefix=true: belongs to algo=sundae"):
-        compose(["algo.prefix=true"])

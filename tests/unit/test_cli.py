@@ -342,6 +342,7 @@ def test_config_ls_and_show_print_to_standard_output(capsys):
     out = capsys.readouterr().out
     assert [line.split()[0] for line in out.splitlines()] == [
         "model:",
+        "model=bert",
         "model=caduceus",
         "model=caduceus_nano",
         "model=caduceus_ph",
