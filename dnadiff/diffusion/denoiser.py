@@ -23,6 +23,7 @@ from dnadiff.diffusion.process import Process
 from dnadiff.errors import InputError
 from dnadiff.models.attention import Full, Pattern
 from dnadiff.models.cache import KVCache
+from dnadiff.models.chosen import pick
 
 
 class Denoiser(nn.Module):
@@ -63,7 +64,7 @@ class Denoiser(nn.Module):
         at: Tensor | slice | None = None,
         next_token: bool = False,
     ) -> Tensor:
-        """Logarithms of p(x_0 | x_t) in nats, (B, L, V), or (B, M, V) with ``at``; float32, float64 if the logits are.
+        """Logarithms of p(x_0 | x_t) in nats, (B, L, V), or those ``at``; float32, float64 if the logits are.
 
         Args:
             xt: Tokens, (B, L) int64.
@@ -72,7 +73,8 @@ class Denoiser(nn.Module):
             valid: Keys that attention may see, (B, L) bool; None shows all.
             labels: Class of each row, (B,) int64, for models trained with classes.
             cache: Keys and values of the tokens before these.
-            at: Positions asked about, (B, M) int64, or a slice of step 1 of every row; None asks about all. With
+            at: Positions asked about, (B, M) int64, or a slice of step 1 of every row, which give (B, M, V); or numbers
+                (T,) int64 of tokens of the batch counted row after row, which give (T, V); None asks about all. With
                 ``shift`` and a cache not the first of the new tokens, unless it is the first of all.
             next_token: Speak of the token after each position instead, as an autoregressive model: log p(x_{i+1} |
                 x_0..x_i) at position i with ``BlockCausal(1)``, for networks that were trained on next tokens too.
@@ -87,9 +89,7 @@ class Denoiser(nn.Module):
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         if next_token:
             return self.parameterization.normalised(logits)
-        if at is not None:
-            xt = xt[:, at] if isinstance(at, slice) else xt.gather(1, at)
-        return self.parameterization(logits, xt)
+        return self.parameterization(logits, pick(xt[..., None], at)[..., 0])
 
     def with_backbone(self, backbone: nn.Module) -> "Denoiser":
         """The same denoiser around another backbone, such as a ``Wrapper`` of its own."""
@@ -154,6 +154,7 @@ def before(
     """What a backbone says of the positions ``at`` (None: all) where it says it: at those before them, (B, M, V)."""
     places = pattern.before(tokens.shape[1], tokens.device)
     if isinstance(at, Tensor):
-        return backbone(tokens, sigma, pattern=pattern, at=places[at], **options)
+        row = at % tokens.shape[1] if at.ndim == 1 else at
+        return backbone(tokens, sigma, pattern=pattern, at=at - row + places[row], **options)
     logits = backbone(tokens, sigma, pattern=pattern, at=None, **options)
     return logits[:, places if at is None else places[at]]

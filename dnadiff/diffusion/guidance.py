@@ -20,6 +20,7 @@ from dnadiff.diffusion.parameterization import NextToken, Subs
 from dnadiff.errors import InputError
 from dnadiff.models.attention import Full, Pattern
 from dnadiff.models.cache import KVCache
+from dnadiff.models.chosen import by_number
 
 
 def classifier_free(denoiser: Denoiser, gamma: float, n_classes: int) -> Denoiser:
@@ -84,7 +85,7 @@ class GuidedBackbone(Wrapper):
             valid=_twice(valid),
             labels=torch.cat([labels, torch.full_like(labels, self.none)]),
             cache=cache,
-            at=_twice(at),
+            at=torch.cat([at, at + tokens.numel()]) if by_number(at) else _twice(at),
         ).chunk(2)
         return self.gamma * conditional + (1 - self.gamma) * free
 

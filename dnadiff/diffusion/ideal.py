@@ -24,6 +24,7 @@ from dnadiff.diffusion.process import AbsorbingProcess
 from dnadiff.errors import InputError
 from dnadiff.models.attention import BlockCausal, Full, Pattern
 from dnadiff.models.cache import KVCache
+from dnadiff.models.chosen import pick
 
 
 class IdealDenoiser(Denoiser):
@@ -152,6 +153,4 @@ class NextTable(nn.Module):
 
 def _asked(logits: Tensor, at: Tensor | slice | None) -> Tensor:
     """The positions ``at`` of logits (B, N, V)."""
-    if at is None or isinstance(at, slice):
-        return logits if at is None else logits[:, at]
-    return logits.gather(1, at[..., None].expand(-1, -1, logits.shape[-1]))
+    return pick(logits, at)

@@ -9,7 +9,7 @@ diffusion model it also is, see ``MaskedNELBO``.
 import torch
 
 from dnadiff.diffusion.denoiser import Denoiser
-from dnadiff.diffusion.objective import Batch, Noised, Objective, TokenLoss
+from dnadiff.diffusion.objective import Batch, Noised, Objective, TokenLoss, chosen, numbers, spread_out
 from dnadiff.diffusion.process import AbsorbingProcess
 from dnadiff.errors import InputError
 from dnadiff.random import Draws
@@ -24,12 +24,16 @@ class MaskedLM(Objective):
         process: Names the mask.
         replacements: Ids that falsify a token, such as those of A, C, G and T.
         rate: Share of the tokens that is chosen, in (0, 1]; each token independently.
+        only_masked: As of ``MaskedNELBO``.
     """
 
-    def __init__(self, process: AbsorbingProcess, replacements: tuple[int, ...], rate: float = 0.15) -> None:
+    def __init__(
+        self, process: AbsorbingProcess, replacements: tuple[int, ...], rate: float = 0.15, only_masked: bool = False
+    ) -> None:
         if not 0 < rate <= 1 or not replacements:
             raise InputError(f"rate={rate}, replacements={replacements}: needs a share in (0, 1] and one id or more")
         self.process, self.replacements, self.rate = process, tuple(replacements), rate
+        self.only_masked = only_masked
 
     def noise(self, batch: Batch, draws: Draws) -> Noised:
         """The batch with the chosen tokens masked, replaced or kept; 1 / rate is the weight of each, others have 0."""
@@ -45,7 +49,9 @@ class MaskedLM(Objective):
 
     def loss(self, denoiser: Denoiser, batch: Batch, noised: Noised) -> TokenLoss:
         """Nats of every token from one call of the denoiser; 0 where none was chosen."""
-        log_p = denoiser(noised.xt, noised.t, valid=batch.visible, labels=batch.labels)
-        log_p_x0 = log_p.gather(-1, batch.x0[..., None])[..., 0]
-        weight = noised.weight.to(log_p.dtype)
-        return TokenLoss(torch.where(weight > 0, -weight * log_p_x0, 0.0), batch.maskable)
+        at = numbers(noised.weight > 0) if self.only_masked else None
+        log_p = denoiser(noised.xt, noised.t, valid=batch.visible, labels=batch.labels, at=at)
+        x0, weight = chosen(at, batch.x0, noised.weight.to(log_p.dtype))
+        log_p_x0 = log_p.gather(-1, x0[..., None])[..., 0]
+        nll = torch.where(weight > 0, -weight * log_p_x0, 0.0)
+        return TokenLoss(spread_out(at, nll, batch.x0), batch.maskable)

@@ -144,6 +144,9 @@ class MaskedNELBO(Objective):
             the same log(m(1) / m(eps)) (MDLM's switch of this name).
         reconstruction: Add what it costs to tell x_0 from itself at t = 0.
         pattern: Who sees whom in training; the bound itself is that of ``Full``.
+        only_masked: Ask the denoiser about masked tokens alone, so that its last layer computes no others. The nats are
+            the same up to rounding. The shapes differ from step to step and the host must know them, so it is for
+            training on a CPU without compilation.
     """
 
     def __init__(
@@ -155,6 +158,7 @@ class MaskedNELBO(Objective):
         importance_sampling: bool = False,
         reconstruction: bool = False,
         pattern: Pattern = Full(),
+        only_masked: bool = False,
     ) -> None:
         if estimator not in ESTIMATORS:
             raise InputError(f"estimator={estimator!r}: there are {', '.join(ESTIMATORS)}")
@@ -162,6 +166,7 @@ class MaskedNELBO(Objective):
             raise InputError("importance_sampling=True: draws times; the count estimator has none")
         self.process, self.estimator, self.eps = process, estimator, eps
         self.importance_sampling, self.reconstruction, self.pattern = importance_sampling, reconstruction, pattern
+        self.only_masked = only_masked
 
     def noise(self, batch: Batch, draws: Draws) -> Noised:
         """The batch, corrupted; pads and given tokens never are."""
@@ -176,19 +181,20 @@ class MaskedNELBO(Objective):
 
     def loss(self, denoiser: Denoiser, batch: Batch, noised: Noised) -> TokenLoss:
         """Nats of every token; 0 where the token was not masked, but for its reconstruction."""
-        log_p = denoiser(noised.xt, noised.t, pattern=self.pattern, valid=batch.visible, labels=batch.labels)
-        log_p_x0 = log_p.gather(-1, batch.x0[..., None])[..., 0]
-        weight = noised.weight.to(log_p.dtype)
-        cost = self._mask_cost(log_p[..., self.process.mask_id].exp(), noised.t) - log_p_x0
-        nll = torch.where(weight > 0, weight * cost, 0.0)
+        at = numbers(noised.weight > 0) if self.only_masked else None
+        log_p = denoiser(noised.xt, noised.t, pattern=self.pattern, valid=batch.visible, labels=batch.labels, at=at)
+        x0, weight, t = chosen(at, batch.x0, noised.weight.to(log_p.dtype), noised.t[:, None].expand(batch.x0.shape))
+        log_p_x0 = log_p.gather(-1, x0[..., None])[..., 0]
+        cost = self._mask_cost(log_p[..., self.process.mask_id].exp(), t) - log_p_x0
+        nll = spread_out(at, torch.where(weight > 0, weight * cost, 0.0), batch.x0)
         if noised.start is not None:
             nll = nll + reconstruction(denoiser, batch, noised.start, torch.zeros_like(noised.t))
         return TokenLoss(nll, batch.maskable)
 
     def _mask_cost(self, p_mask: Tensor, t: Tensor) -> Tensor:
-        """Nats that probability on the mask adds to a masked token, (B, L); 0 without any."""
-        m = self.process.schedule.move_chance(t).clamp(min=1e-12)[:, None].to(p_mask.dtype)
-        alpha = self.process.schedule.alpha(t)[:, None].to(p_mask.dtype)
+        """Nats that probability on the mask adds to each masked token, at its time t; 0 without any."""
+        m = self.process.schedule.move_chance(t).clamp(min=1e-12).to(p_mask.dtype)
+        alpha = self.process.schedule.alpha(t).to(p_mask.dtype)
         return torch.log1p(alpha * p_mask / m) - p_mask / (m + alpha * p_mask)
 
     def _by_count(self, draws: Draws, u: Tensor, maskable: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -213,6 +219,21 @@ class MaskedNELBO(Objective):
 
 ESTIMATORS = ("count", "time")
 """The estimators a configuration may name."""
+
+
+def numbers(wanted: Tensor) -> Tensor:
+    """The numbers (T,) int64 of the tokens that are wanted, (B, L) bool, counted row after row."""
+    return wanted.flatten().nonzero()[:, 0]
+
+
+def chosen(at: Tensor | None, *values: Tensor) -> list[Tensor]:
+    """Values (B, L) of the tokens with the numbers ``at``, (T,) each; the values themselves for None."""
+    return list(values) if at is None else [value.flatten()[at] for value in values]
+
+
+def spread_out(at: Tensor | None, nll: Tensor, like: Tensor) -> Tensor:
+    """Nats (T,) of the tokens with the numbers ``at`` where they belong, (B, L) as ``like``; 0 at the others."""
+    return nll if at is None else nll.new_zeros(like.numel()).index_copy(0, at, nll).view(like.shape)
 
 
 def reconstruction(denoiser: Denoiser, batch: Batch, start: Tensor, t: Tensor) -> Tensor:

@@ -37,14 +37,13 @@ from torch import Tensor, nn
 from dnadiff.errors import InputError
 from dnadiff.models.attention import Full, Pattern
 from dnadiff.models.cache import KVCache
+from dnadiff.models.chosen import pick, pick_condition
 from dnadiff.models.layers import (
     SigmaEmbedding,
     blocks_to_run,
     condition,
     embedded,
     modulate,
-    pick,
-    pick_condition,
     zero_linear,
 )
 from dnadiff.models.scan import SCANS
@@ -189,7 +188,8 @@ class Caduceus(nn.Module):
             valid: Positions that are there, (B, N) bool; None: all, pads too, as upstream.
             labels: Class of each row, (B,); None with a label-conditioned model means "none".
             cache: None; a network that reads from both ends has no use for one.
-            at: Tokens whose logits are wanted, (B, M) int64, or a slice of step 1, the same of every row; None: all.
+            at: Tokens whose logits are wanted, (B, M) int64, or a slice of step 1, the same of every row; or numbers
+                (T,) of tokens of the batch counted row after row, whose logits are (T, V); None: all.
 
         Raises:
             InputError: Another pattern, a cache, or labels that the model does not know.
@@ -199,7 +199,7 @@ class Caduceus(nn.Module):
         c = condition(sigma, labels, self.sigma_map, self.label_embed)
         h = self.norm_f(pick(self._run(tokens, c, pattern, valid), at))
         if c is not None and self.adaLN_modulation is not None:
-            h = modulate(h, *self.adaLN_modulation(pick_condition(c, at)).chunk(2, dim=-1))
+            h = modulate(h, *self.adaLN_modulation(pick_condition(c, at, tokens.shape[1])).chunk(2, dim=-1))
         return F.linear(h, self.embeddings["word_embeddings"].weight)
 
     def features(

@@ -27,7 +27,8 @@ from torch import Tensor, nn
 from dnadiff.errors import InputError
 from dnadiff.models.attention import BACKENDS, Attention, Full, Pattern, look
 from dnadiff.models.cache import KVCache
-from dnadiff.models.layers import MAX_PERIOD, angles_at, blocks_to_run, embedded, pick, rotary_angles, rotate
+from dnadiff.models.chosen import by_number, pick
+from dnadiff.models.layers import MAX_PERIOD, angles_at, blocks_to_run, embedded, rotary_angles, rotate
 
 STD = 0.02  # of fresh weights, as GPT-2's and Llama's
 
@@ -76,16 +77,18 @@ class SelfAttention(nn.Module):
         at: Tensor | slice | None,
     ) -> Tensor:  # fmt: skip
         """What the tokens ``at`` (None: all) of h (B, N, D) read, (B, M, D); all of h gives keys and values."""
-        q = rearrange(self.q(pick(h, at)), "b n (h k) -> b n h k", h=self.n_heads)
+        asking = None if by_number(at) else at  # where rows have different numbers of them all tokens ask
+        q = rearrange(self.q(pick(h, asking)), "b n (h k) -> b n h k", h=self.n_heads)
         k, v = (rearrange(y(h), "b n (h k) -> b n h k", h=self.n_kv_heads) for y in (self.k, self.v))
         if rotary is not None:
-            q, k = rotate(q, *angles_at(rotary, at)), rotate(k, *rotary)
+            q, k = rotate(q, *angles_at(rotary, asking)), rotate(k, *rotary)
         q, k, v = (y.transpose(1, 2) for y in (q, k, v))
         if cache is not None:
             k, v = cache.extend(layer, k, v)
         if self.n_kv_heads < self.n_heads:
             k, v = (y.repeat_interleave(self.n_heads // self.n_kv_heads, dim=1) for y in (k, v))
-        return self.out(rearrange(attention(q, k, v), "b h n k -> b n (h k)"))
+        read = rearrange(attention(q, k, v), "b h n k -> b n (h k)")
+        return self.out(pick(read, at) if by_number(at) else read)
 
 
 class DecoderBlock(nn.Module):
@@ -181,7 +184,9 @@ class Stack(nn.Module, abc.ABC):
         last, layer = self.blocks[-1], len(self.blocks) - 1
         if at is None or self.attention == "flash":  # flash-attn masks nothing but what lies behind the last query
             return pick(last(x, rotary, attention, cache, layer, None), at)
-        return last(x, rotary, look(pattern, n, at=at, **seen), cache, layer, at)
+        if not by_number(at):
+            attention = look(pattern, n, at=at, **seen)
+        return last(x, rotary, attention, cache, layer, at)
 
 
 class Llama(Stack):

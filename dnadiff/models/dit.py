@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from dnadiff.errors import InputError
 from dnadiff.models.attention import BACKENDS, Attention, Full, Pattern, look
 from dnadiff.models.cache import KVCache
+from dnadiff.models.chosen import by_number, pick, pick_condition
 from dnadiff.models.layers import (
     Embedding,
     LayerNorm,
@@ -24,8 +25,7 @@ from dnadiff.models.layers import (
     blocks_to_run,
     condition,
     modulate,
-    pick,
-    pick_condition,
+    neighbours,
     rotary_angles,
     rotate,
     zero_linear,
@@ -61,8 +61,9 @@ class Block(nn.Module):
             x = pick(x, at) + self._drop(h)
             return x + self._drop(self.mlp(self.norm2(x)))
         modulation = self.adaLN_modulation(c)
-        shift_msa, scale_msa = modulation.chunk(6, dim=-1)[:2]
-        gate_msa, shift_mlp, scale_mlp, gate_mlp = pick_condition(modulation, at).chunk(6, dim=-1)[2:]
+        of_all, own = modulation.split([2 * x.shape[-1], 4 * x.shape[-1]], dim=-1)
+        shift_msa, scale_msa = of_all.chunk(2, dim=-1)
+        gate_msa, shift_mlp, scale_mlp, gate_mlp = pick_condition(own, at, x.shape[1]).chunk(4, dim=-1)
         h = modulate(self.norm1(x), shift_msa, scale_msa)
         x = pick(x, at) + gate_msa * self._drop(self._attention(h, rotary, attention, cache, layer, at))
         h = modulate(self.norm2(x), shift_mlp, scale_mlp)
@@ -72,21 +73,25 @@ class Block(nn.Module):
         self, h: Tensor, rotary: Rotary, attention: Attention,
         cache: KVCache | None, layer: int, at: Tensor | slice | None,
     ) -> Tensor:  # fmt: skip
-        q, k, v = self._qkv(h, at)
-        q, k, v = (y.transpose(1, 2) for y in (rotate(q, *angles_at(rotary, at)), rotate(k, *rotary), v))
+        """What the tokens ``at`` read. Where rows have different numbers of them all tokens ask, and those are kept."""
+        q, k, v = self._qkv(h, rotary, None if by_number(at) else at)
         if cache is not None:
             k, v = cache.extend(layer, k, v)
-        return self.attn_out(rearrange(attention(q, k, v), "b h n k -> b n (h k)"))
+        read = rearrange(attention(q, k, v), "b h n k -> b n (h k)")
+        return self.attn_out(pick(read, at) if by_number(at) else read)
 
-    def _qkv(self, h: Tensor, at: Tensor | slice | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries (B, M, H, K) of the tokens ``at``, keys and values (B, N, H, K) of all."""
+    def _qkv(self, h: Tensor, rotary: Rotary, at: Tensor | slice | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotated queries (B, H, M, K) of the tokens ``at``, rotated keys and values (B, H, N, K) of all."""
+        width, heads = h.shape[-1], self.n_heads
         if at is None:
-            q, k, v = rearrange(self.attn_qkv(h), "b n (three h k) -> three b n h k", three=3, h=self.n_heads)
-            return q, k, v
-        of_q, of_kv = self.attn_qkv.weight.split([h.shape[-1], 2 * h.shape[-1]])
-        q = rearrange(F.linear(pick(h, at), of_q), "b n (h k) -> b n h k", h=self.n_heads)
-        k, v = rearrange(F.linear(h, of_kv), "b n (two h k) -> two b n h k", two=2, h=self.n_heads)
-        return q, k, v
+            qk, v = self.attn_qkv(h).split([2 * width, width], dim=-1)
+            q, k = rotate(qk.unflatten(-1, (2 * heads, -1)), *rotary).chunk(2, dim=2)
+        else:
+            of_q, of_kv = self.attn_qkv.weight.split([width, 2 * width])
+            k, v = F.linear(h, of_kv).chunk(2, dim=-1)
+            q = rotate(F.linear(pick(h, at), of_q).unflatten(-1, (heads, -1)), *angles_at(rotary, at))
+            k = rotate(k.unflatten(-1, (heads, -1)), *rotary)
+        return q.transpose(1, 2), k.transpose(1, 2), v.unflatten(-1, (heads, -1)).transpose(1, 2)
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout) if self.training and self.dropout > 0 else x
@@ -168,11 +173,12 @@ class DiT(nn.Module):
                 as upstream.
             labels: Class of each row, (B,); None with a label-conditioned model means "none".
             cache: Keys and values of a finished prefix; the tokens continue it.
-            at: Tokens whose logits are wanted, (B, M) int64, or a slice of step 1, the same of every row; None: all.
+            at: Tokens whose logits are wanted, (B, M) int64, or a slice of step 1, the same of every row; or numbers
+                (T,) of tokens of the batch counted row after row, whose logits are (T, V); None: all.
         """
         c = condition(sigma, labels, self.sigma_map, self.label_embed)
         x = self._run(tokens, c, pattern, valid, cache, at)
-        return self.output_layer(x, c if c is None else pick_condition(c, at))
+        return self.output_layer(x, c if c is None else pick_condition(c, at, tokens.shape[1]))
 
     def features(
         self, tokens: Tensor, sigma: Tensor, *, pattern: Pattern = Full(), valid: Tensor | None = None,
@@ -203,7 +209,8 @@ class DiT(nn.Module):
         if self.stem is not None:
             if pattern != Full():
                 raise InputError(f"a model with a stem sees both sides of a position; it cannot honour {pattern}")
-            x = x + F.gelu(self.stem(x.transpose(1, 2)).transpose(1, 2), approximate="tanh")
+            near = neighbours(tokens, self.vocab_embed.embedding, self.stem.weight)
+            x = x + F.gelu(near, approximate="tanh")
         rotary = rotary_angles(pattern.positions(n, tokens.device, past), self.head_width)
         seen = {"past": past, "forgotten": forgotten, "valid": valid, "device": x.device, "backend": self.attention}
         attention = look(pattern, n, **seen)
@@ -214,4 +221,6 @@ class DiT(nn.Module):
         last, layer = self.blocks[-1], len(self.blocks) - 1
         if at is None or self.attention == "flash":  # flash-attn masks nothing but what lies behind the last query
             return pick(last(x, c, rotary, attention, cache, layer, None), at)
-        return last(x, c, rotary, look(pattern, n, at=at, **seen), cache, layer, at)
+        if not by_number(at):
+            attention = look(pattern, n, at=at, **seen)
+        return last(x, c, rotary, attention, cache, layer, at)

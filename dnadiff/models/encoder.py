@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from dnadiff.errors import InputError
 from dnadiff.models.attention import Attention
 from dnadiff.models.cache import KVCache
+from dnadiff.models.chosen import pick
 from dnadiff.models.decoder import Rotary, SelfAttention, Stack, fresh, learned_places
-from dnadiff.models.layers import embedded, pick
+from dnadiff.models.layers import embedded
 
 
 class EncoderBlock(nn.Module):

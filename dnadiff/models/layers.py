@@ -15,26 +15,29 @@ MAX_PERIOD = 10_000.0
 
 
 def rotary_angles(positions: Tensor, head_width: int, base: float = MAX_PERIOD) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the rotary angles, (N, K/2) float32 each.
+    """Cosines and signed sines of the rotary angles, (N, K) float32 each, as ``rotate`` takes them.
 
-    They are computed in float64, so that far positions stay exact.
+    They are computed in float64, so that far positions stay exact. Both halves of a head turn by the same angles; the
+    sines of the first half are negative.
 
     Su et al., RoFormer, 2021; base 10,000 there.
     """
     index = torch.arange(0, head_width, 2, device=positions.device, dtype=torch.float64)
     angles = positions.double()[:, None] * base ** (-index / head_width)
-    return angles.cos().float(), angles.sin().float()
+    cos, sin = angles.cos().float(), angles.sin().float()
+    return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """x (B, N, H, K) with its halves rotated against each other (GPT-NeoX layout); angles (N, K/2) or (B, N, K/2)."""
+    """x (B, N, H, K) with its halves rotated against each other (GPT-NeoX layout); angles (N, K) or (B, N, K)."""
+    # Angles written out for every head: a broadcast over heads runs in stretches of K numbers, too short to be fast.
+    cos, sin = (y[..., None, :].to(x.dtype).expand(*y.shape[:-1], *x.shape[-2:]).contiguous() for y in (cos, sin))
     a, b = x.chunk(2, dim=-1)
-    cos, sin = cos[..., None, :].to(x.dtype), sin[..., None, :].to(x.dtype)
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+    return torch.addcmul(x * cos, torch.cat([b, a], dim=-1), sin)
 
 
 def angles_at(rotary: tuple[Tensor, Tensor], at: Tensor | slice | None) -> tuple[Tensor, Tensor]:
-    """The angles (N, K/2) of the tokens ``at``: (M, K/2), or (B, M, K/2); all for None."""
+    """The angles (N, K) of the tokens ``at``: (M, K), or (B, M, K); all for None."""
     return rotary if at is None else (rotary[0][at], rotary[1][at])
 
 
@@ -53,18 +56,6 @@ def blocks_to_run(layer: int | None, n_blocks: int) -> int | None:
     if not 0 <= layer < n_blocks:
         raise InputError(f"layer={layer}: the last one of the network is {n_blocks}; 0 to {n_blocks} would work")
     return layer
-
-
-def pick(x: Tensor, at: Tensor | slice | None) -> Tensor:
-    """The tokens ``at`` of x (B, N, D): (B, M, D) for positions (B, M), a slice of the tokens, or all for None."""
-    if at is None:
-        return x
-    return x[:, at] if isinstance(at, slice) else x.gather(1, at[..., None].expand(-1, -1, x.shape[-1]))
-
-
-def pick_condition(c: Tensor, at: Tensor | slice | None) -> Tensor:
-    """The conditioning (B, 1 | N, C) of the tokens ``at``; one that all tokens share stays (B, 1, C)."""
-    return c if c.shape[1] == 1 else pick(c, at)
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
@@ -155,3 +146,22 @@ class SigmaEmbedding(nn.Module):
         angles = sigma.float()[..., None] * torch.exp(-math.log(MAX_PERIOD) * index / half)
         features = torch.cat([angles.cos(), angles.sin()], dim=-1)
         return self.mlp(features.to(self.mlp[0].weight.dtype))
+
+
+def neighbours(tokens: Tensor, table: Tensor, weight: Tensor) -> Tensor:
+    """A convolution over the embeddings of tokens, centred and padded with zeros, (B, N, D).
+
+    A token is one of V, so the convolution is one over the one-hot rows of the tokens, with the kernel table @ weight:
+    V input channels instead of D. With more tokens than channels the embeddings themselves are convolved.
+
+    Args:
+        tokens: Ids (B, N), or one-hot rows (B, N, V) of floating type, through which it can be differentiated.
+        table: Embeddings, (V, D).
+        weight: Kernel (D, D, W), W odd.
+    """
+    if len(table) < table.shape[1]:
+        x = tokens if tokens.is_floating_point() else F.one_hot(tokens, len(table))
+        x, weight = x.to(table.dtype), torch.einsum("ocw,vc->ovw", weight, table)
+    else:
+        x = embedded(tokens, table)
+    return F.conv1d(x.transpose(1, 2), weight, padding=weight.shape[-1] // 2).transpose(1, 2)

@@ -79,7 +79,7 @@ class ReverseComplement(nn.Module):
         mirrored = None
         if at is not None:
             at = _positions(at, tokens)
-            mirrored = torch.cat([at, tokens.shape[1] - 1 - at])
+            mirrored = torch.cat([at, _mirror_images(at, tokens)])
         both = self.backbone(*self._both(tokens, sigma, pattern), **_options(pattern, valid, labels), at=mirrored)
         own, other = both.chunk(2)
         return own + (other if at is not None else other.flip(1))[..., self.complement]
@@ -123,7 +123,15 @@ def _mirrored(sigma: Tensor) -> Tensor:
 
 
 def _positions(at: Tensor | slice, tokens: Tensor) -> Tensor:
-    """Chosen positions of each row, (B, M) int64."""
+    """Chosen positions of each row, (B, M) int64, or numbers of tokens of the batch, (T,)."""
     if isinstance(at, Tensor):
         return at
     return torch.arange(tokens.shape[1], device=tokens.device)[at].expand(len(tokens), -1)
+
+
+def _mirror_images(at: Tensor, tokens: Tensor) -> Tensor:
+    """Where tokens lie in their reverse complements; by number these rows follow those of the tokens."""
+    if at.ndim == 1:
+        row = at % tokens.shape[1]
+        return at - row + tokens.numel() + tokens.shape[1] - 1 - row
+    return tokens.shape[1] - 1 - at

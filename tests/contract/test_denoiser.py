@@ -45,6 +45,23 @@ def test_at_asks_for_some_positions(case):
     torch.testing.assert_close(some, everything.gather(1, at[..., None].expand(-1, -1, VOCAB)))
 
 
+def test_at_by_number_takes_any_number_of_tokens_a_row(case):
+    denoiser, xt = case
+    wanted = torch.zeros_like(xt, dtype=torch.bool)
+    wanted[0, 1:], wanted[1, 0] = True, True
+    t = torch.stack([T, T.flip(0), T], dim=1) if denoiser.time_conditioning else T
+    t = t.repeat(1, 2) if t.ndim == 2 else t  # a time of its own for every token
+    with torch.no_grad():
+        some, everything = denoiser(xt, t, at=wanted.flatten().nonzero()[:, 0]), denoiser(xt, t)
+    torch.testing.assert_close(some, everything[wanted])
+
+
+def test_at_by_number_reads_one_before_with_shift():
+    shifted = tiny_denoiser(shift=True, bos=True)
+    wanted = torch.tensor([[False, True, False, True, True, True], [False, False, True, False, False, False]])
+    torch.testing.assert_close(shifted(XT, T, at=wanted.flatten().nonzero()[:, 0]), shifted(XT, T)[wanted])
+
+
 def test_inputs_are_not_written_to(case):
     denoiser, xt = case
     before, t = xt.clone(), T.clone()

@@ -3,14 +3,25 @@
 import pytest
 import torch
 
-from dnadiff.diffusion import Batch, MaskedNELBO, TokenLoss
+from dnadiff.diffusion import Batch, MaskedLM, MaskedNELBO, TokenLoss
 from dnadiff.errors import InputError
 from dnadiff.random import Draws
-from tests.oracle import MASK
-from tests.tiny import tiny_denoiser
+from tests.oracle import BASES, MASK, VOCAB
+from tests.tiny import SPEC, tiny_denoiser
 
 ESTIMATORS = ["count", "time"]
 B, L = 6, 16
+DIT = {**SPEC["backbone"], "n_blocks": 2}
+BACKBONES = {
+    "dit": {"backbone": DIT},
+    "stem": {"backbone": {**DIT, "adaln": False, "stem": 3}},
+    "conditioned": {"backbone": DIT, "time_conditioning": True},
+    "caduceus": {"backbone": {"name": "caduceus", "vocab_size": VOCAB, "hidden_size": 8, "n_blocks": 1}},
+    "gpt2": {"backbone": {
+        "name": "gpt2", "vocab_size": VOCAB, "hidden_size": 8, "n_blocks": 2, "n_heads": 2, "positions": L
+    }},
+    "both strands": {"backbone": {**DIT, "rc": [0, 1, 2, 3, 4, 5, 6, 10, 9, 8, 7, 11]}},
+}  # fmt: skip
 
 
 def batch_of(rows=B):
@@ -86,6 +97,30 @@ def test_gradients_are_finite_beside_empty_rows(estimator):
     MaskedNELBO(denoiser.process, estimator)(denoiser, batch_of(), Draws(0, range(B))).mean.backward()
     assert all(p.grad.isfinite().all() for p in denoiser.parameters())
     assert any((p.grad != 0).any() for p in denoiser.parameters())
+
+
+def objectives_of(process):
+    return {
+        "count": (MaskedNELBO(process), MaskedNELBO(process, only_masked=True)),
+        "time": (MaskedNELBO(process, "time"), MaskedNELBO(process, "time", only_masked=True)),
+        "masked lm": (MaskedLM(process, BASES), MaskedLM(process, BASES, only_masked=True)),
+    }
+
+
+@pytest.mark.parametrize("name", ["count", "time", "masked lm"])
+@pytest.mark.parametrize("backbone", ["dit", "stem", "conditioned", "caduceus", "gpt2", "both strands"])
+def test_asking_about_masked_tokens_alone_gives_the_same_nats_and_gradients(name, backbone):
+    denoiser, batch = tiny_denoiser(**BACKBONES[backbone]), batch_of()
+    batch = Batch(batch.x0, batch.valid, batch.given, visible=batch.valid | batch.given)
+    every, alone = objectives_of(denoiser.process)[name]
+    found = []
+    for objective in (every, alone):
+        loss = objective(denoiser, batch, Draws(3, range(B)))
+        gradients = torch.autograd.grad(loss.mean, list(denoiser.parameters()))
+        found.append((loss.nll, loss.valid, *gradients))
+    assert (found[0][0] > 0).any() and (found[0][0][~batch.maskable] == 0).all()
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-6)
 
 
 def test_visible_reaches_the_denoiser():

@@ -54,7 +54,7 @@ INSIDE = {  # layer -> what of dnadiff it may import
     "config": {"errors", "schema"},
     "upstream_keys": {"errors", "config"},
     "models": BASE | {"models"},
-    "diffusion": BASE | {"diffusion", "models.attention", "models.cache", "models.opening"},
+    "diffusion": BASE | {"diffusion", "models.attention", "models.cache", "models.chosen", "models.opening"},
     "data": BASE | {"data"},
     "checkpoints": BASE | {"checkpoints", "diffusion", "models", "data"},
     "evaluation": BASE | {"evaluation", "checkpoints", "diffusion", "models", "data"},

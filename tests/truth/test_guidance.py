@@ -52,6 +52,12 @@ def tiny_labelled(**changes):
     return tiny_denoiser(backbone=CONDITIONAL, **changes)
 
 
+def test_tokens_asked_about_by_number_are_guided_alike():
+    denoiser, x, labels = classifier_free(tiny_labelled(), 2.0, 2), torch.full((2, 4), MASK), torch.tensor([0, 1])
+    some = denoiser(x, None, labels=labels, at=torch.tensor([1, 6, 7]))
+    torch.testing.assert_close(some, denoiser(x, None, labels=labels).flatten(0, 1)[[1, 6, 7]])
+
+
 def test_samples_are_the_same_to_the_bit_at_batch_1_7_and_64():
     sampler = FirstHitting(classifier_free(tiny_labelled(), 2.0, 2))
     x, labels, ids = torch.full((64, 5), MASK), torch.arange(64) % 2, list(range(64))
