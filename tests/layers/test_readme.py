@@ -19,7 +19,7 @@ from tests.foreign import lightning
 ROOT = Path(__file__).parents[2]
 LESS = {
     "doctor": "--no-train",
-    "train": "train.steps=12 train.val_windows=8",
+    "train": "train.steps=4 train.val_windows=8",
     "evaluate": "--windows 32",
     "sample": "-n 2",
     "adapt": "--steps 3 train.val_windows=8",

@@ -1,5 +1,6 @@
 """Composing a configuration: what is accepted means what was typed, and every mistake is one line that helps."""
 
+import itertools
 import json
 import re
 
@@ -58,13 +59,29 @@ def test_a_key_without_its_section_is_answered_with_the_whole_key():
     assert refusal("lr=1e-4") == "lr: unknown key; did you mean optim.lr?"
 
 
-def test_every_preset_composes_and_is_what_its_file_says():
+SEPARATE = ("model", "data", "noise", "optim")  # groups whose presets say nothing of one another's section
+
+
+def chosen_together():
+    """Every preset of every group once: those of separate groups side by side, the others alone."""
+    for several in itertools.zip_longest(*(groups()[group] for group in SEPARATE)):
+        yield {group: preset for group, preset in zip(SEPARATE, several, strict=True) if preset}
     for group, presets in groups().items():
-        for preset, file in presets.items():
-            extra = {"noise": ["estimator=time"], "tokenizer": ["task=text"]}.get(group, [])
-            config = to_json(compose([f"{group}={preset}", *extra]))
+        if group not in SEPARATE:
+            yield from ({group: preset} for preset in presets)
+
+
+def test_every_preset_composes_and_is_what_its_file_says():
+    seen = 0
+    for chosen in chosen_together():
+        extra = ["estimator=time"] * ("noise" in chosen) + ["task=text"] * ("tokenizer" in chosen)
+        config = to_json(compose([*(f"{group}={preset}" for group, preset in chosen.items()), *extra]))
+        for group, preset in chosen.items():
+            file = groups()[group][preset]
             everywhere = "@package _global_" in file.read_text()
             holds(config if everywhere else config[group], file)
+            seen += 1
+    assert seen == sum(map(len, groups().values()))
 
 
 def holds(section, file):
@@ -269,6 +286,11 @@ def test_plain_json_and_back_is_the_same():
 def test_json_is_checked_like_overrides(values, told):
     with pytest.raises(InputError, match=re.escape(told)):
         from_json(values)
+
+
+def test_what_one_reading_sets_is_not_there_in_the_next():
+    assert from_json({"optim": {"lr": 0.5}}).optim.lr == 0.5
+    assert from_json({}) == Config()
 
 
 def test_overrides_are_not_written_to():
