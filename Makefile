@@ -21,7 +21,7 @@ demo: $(STAMP)
 	$(PYTHON) -m dnadiff compare $(ECOLI) demo/synthetic.fa --run demo/run --seed 7 --picture demo/picture.png
 
 test: lint
-	$(PYTHON) -m pytest -n auto --dist worksteal
+	$(PYTHON) -m pytest -n auto
 
 lint: $(STAMP)
 	$(PYTHON) -m ruff check .

@@ -185,7 +185,9 @@ def test_the_convention_of_glue_is_a_preset():
 
 
 def test_the_benchmark_makes_its_table_and_repeats_nothing(world, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(glue, "STARTS", {"scratch": None})
+    monkeypatch.setattr(glue, "STARTS", {"scratch": None, "AR": "ar"})
+    few = [word.replace("vocab_size=4096", "vocab_size=280") for word in glue.PRETRAINING]
+    monkeypatch.setattr(glue, "PRETRAINING", few)
     shutil.copytree(world / "task", tmp_path / "glue" / "SST-2")
     (tmp_path / "text.txt").write_text("the film was good\n" * 200)
     words = ["--data", str(tmp_path / "glue"), "--text", str(tmp_path / "text.txt"), "--work", str(tmp_path / "work"),
@@ -194,7 +196,7 @@ def test_the_benchmark_makes_its_table_and_repeats_nothing(world, tmp_path, caps
     glue.main(words)
     row, out = json.loads((tmp_path / "x.json").read_text())["SST-2"], capsys.readouterr().out
     assert row["sizes"]["test"] == 48 and row["sizes"]["train"] + row["sizes"]["valid"] == 24
-    assert [each["start"] for each in row["starts"]] == ["scratch"]
+    assert [each["start"] for each in row["starts"]] == ["scratch", "AR"]
     assert row["floors"]["majority"]["accuracy"] == 0.5 and "bag_of_words" in out
     glue.main(words)
     assert capsys.readouterr().out == out and json.loads((tmp_path / "x.json").read_text())["SST-2"] == row
