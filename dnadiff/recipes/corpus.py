@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from dnadiff.checkpoints.folder import read_provenance
 from dnadiff.data import atomic
 from dnadiff.data.card import data_card
 from dnadiff.data.dataset import Dataset
@@ -16,6 +17,7 @@ from dnadiff.data.genome import open_genome
 from dnadiff.data.intervals import total_bp
 from dnadiff.data.tokenizer import Tokenizer
 from dnadiff.data.tokenizers import NucleotideTokenizer
+from dnadiff.errors import InputError
 from dnadiff.recipes.inputs import held_out_windows, split_of, training_windows, with_classes
 from dnadiff.schema import Config
 
@@ -146,3 +148,28 @@ def open_corpus(config: Config) -> Corpus:
     if config.data.pairs:
         return PairCorpus(config)
     return TextCorpus(config) if config.task.name == "text" else GenomeCorpus(config)
+
+
+def part_of_run(corpus: Corpus, run: str, split: str, what: str) -> Dataset:
+    """The windows of a part of a run's data, if these are the files that it was trained on.
+
+    Args:
+        corpus: The data, opened again.
+        run: Run folder.
+        split: ``test``, ``valid`` or ``train``.
+        what: What a file is called.
+
+    Raises:
+        InputError: A file has changed since, or the run held out nothing of that name.
+    """
+    noted = read_provenance(run).get("inputs", {})
+    for (name, found), known in zip(corpus.inputs.items(), noted.values(), strict=False):
+        if found != known:
+            raise InputError(
+                f"{name}: is not the {what} that {run} was trained on (found SHA-256 {found[:16]}); that one would "
+                f"work, or naming this one: dna-diff evaluate {run} {name}"
+            )
+    windows = corpus.held_out(split)
+    if windows is None:
+        raise InputError(f"--split {split}: the run held out nothing for it; another split would work")
+    return windows

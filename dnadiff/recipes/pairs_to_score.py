@@ -4,17 +4,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dnadiff.checkpoints.folder import model_folder, read_provenance
+from dnadiff.checkpoints.folder import model_folder
+from dnadiff.data.dataset import Dataset
 from dnadiff.data.pair_windows import Pair, PairWindows
 from dnadiff.data.pairs import read_file
 from dnadiff.data.stream import sha256_of
 from dnadiff.data.tokenizer import Tokenizer
 from dnadiff.data.tokenizers import NUCLEOTIDES
 from dnadiff.errors import InputError
+from dnadiff.recipes.corpus import part_of_run
 from dnadiff.recipes.pair_corpus import PairCorpus
 from dnadiff.recipes.run_folder import run_config
 
-FoundPairs = tuple[PairWindows, str, list[str]]
+FoundPairs = tuple[Dataset, str, list[str]]
 """The pairs to score, where they are in words, and what the reader should be warned of."""
 
 
@@ -38,7 +40,8 @@ def pairs_to_score(
         would = f"a table of them to score whole would work: dna-diff evaluate {run} pairs.csv"
         raise InputError(f"{run}: is a model folder, which has no pairs or split; {would}")
     if data is None:
-        return _of_run(run, tokenizer, split)
+        corpus = PairCorpus(run_config(run), tokenizer)
+        return part_of_run(corpus, run, split, "table"), f"the run's {split} split", []
     pairs = read_file(data, tokenizer, n_known=NUCLEOTIDES.n_id in spec["parameterization"]["allowed"])
     windows = pair_windows(spec, tokenizer, pairs, data)
     if alone:
@@ -62,21 +65,6 @@ def pair_windows(spec: Mapping[str, Any], tokenizer: Tokenizer, pairs: Sequence[
         pairs, tokenizer, int(spec["length"]), source=(data, sha256_of(data)), bos=bool(spec.get("bos", False)),
         most=spec["pairs"]["source_length"],
     )  # fmt: skip
-
-
-def _of_run(run: str, tokenizer: Tokenizer, split: str) -> FoundPairs:
-    corpus = PairCorpus(run_config(run), tokenizer)
-    noted = read_provenance(run).get("inputs", {})
-    for (name, found), known in zip(corpus.inputs.items(), noted.values(), strict=False):
-        if found != known:
-            raise InputError(
-                f"{name}: is not the table that {run} was trained on (found SHA-256 {found[:16]}); that one would "
-                f"work, or naming this one: dna-diff evaluate {run} {name}"
-            )
-    windows = corpus.held_out(split)
-    if windows is None:
-        raise InputError(f"--split {split}: the run held out nothing for it; another split would work")
-    return windows, f"the run's {split} split", []
 
 
 def _seen(run: str, tokenizer: Tokenizer, windows: PairWindows, data: str) -> list[str]:

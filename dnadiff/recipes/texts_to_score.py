@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from dnadiff.checkpoints.folder import model_folder, read_provenance
+from dnadiff.checkpoints.folder import model_folder
 from dnadiff.data.cut import Cut
 from dnadiff.data.dataset import Dataset
 from dnadiff.data.documents import has_records
 from dnadiff.data.text_windows import Part, TextWindows
 from dnadiff.data.tokenizer import TextTokenizer
 from dnadiff.errors import InputError
+from dnadiff.recipes.corpus import part_of_run
 from dnadiff.recipes.run_folder import run_config
 from dnadiff.recipes.text_corpus import TextCorpus, source_of
 from dnadiff.schema import TextConfig
@@ -42,7 +43,8 @@ def texts_to_score(
         would = f"a text to score whole would work: dna-diff evaluate {run} other.txt"
         raise InputError(f"{run}: is a model folder, which has no text or split; {would}")
     if data is None:
-        return _of_run(run, tokenizer, split)
+        corpus = TextCorpus(run_config(run), tokenizer)
+        return part_of_run(corpus, run, split, "text"), f"the run's {split} split", []
     rule = "auto" if alone or has_records(data) else run_config(run).text.documents
     store = source_of(data, "valid", TextConfig(documents=rule)).store(tokenizer)
     found = TextWindows(
@@ -52,21 +54,6 @@ def texts_to_score(
     notes = [f"{run} is a model folder: it has no split, and may have been trained on this text"]
     notes = notes if alone else _seen(run, tokenizer, found, data)
     return Cut(found, 0) if spec.get("prefix", False) else found, f"all of {data}", notes
-
-
-def _of_run(run: str, tokenizer: TextTokenizer, split: str) -> FoundText:
-    corpus = TextCorpus(run_config(run), tokenizer)
-    noted = read_provenance(run).get("inputs", {})
-    for (name, found), known in zip(corpus.inputs.items(), noted.values(), strict=False):
-        if found != known:
-            raise InputError(
-                f"{name}: is not the text that {run} was trained on (found SHA-256 {found[:16]}); that one would work, "
-                f"or naming this one: dna-diff evaluate {run} {name}"
-            )
-    windows = corpus.held_out(split)
-    if windows is None:
-        raise InputError(f"--split {split}: the run held out nothing for it; another split would work")
-    return windows, f"the run's {split} split", []
 
 
 def _cut(spec: Mapping[str, Any]) -> dict[str, bool]:
