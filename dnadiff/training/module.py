@@ -3,20 +3,25 @@ r"""What Lightning drives in training a denoiser: one objective on it.
 A micro-batch of B windows of L tokens gives the loss  sum(weight * nll) / (B * L),  a fixed normaliser; Lightning
 averages over micro-batches and ranks, so the gradient is that of the sum over the global batch divided by a constant,
 however the batch is cut. Noise is keyed by the sample's global number.
+
+A batch is corrupted on the host, where the draws are made, and only then moved: what follows runs on the device and
+asks it nothing, so the host runs ahead until the step's sums are read.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from dnadiff.diffusion import Batch, BlockNELBO, Clip, Denoiser, Objective
+from dnadiff.diffusion import Batch, BlockNELBO, Clip, Denoiser, Noised, Objective
 from dnadiff.random import Draws
 from dnadiff.training.log import columns_of
 from dnadiff.training.network import Publish, Running, Training, publish_average
+
+Record = TypeVar("Record", Batch, Noised)
 
 
 class DiffusionModule(Training):
@@ -65,17 +70,20 @@ class DiffusionModule(Training):
         return columns_of(self.token)
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
-        """Loss of one micro-batch."""
-        draws = Draws(self.seed, batch["item_ids"].cpu().numpy())
+        """Loss of one micro-batch, whose tensors are on the host."""
+        draws = Draws(self.seed, batch["item_ids"].numpy())
         objective = self.objective.for_step(self.seed, self.step)
-        loss = objective(self._call, self._partly_labelled(as_batch(batch), draws), draws)
+        clean = self._partly_labelled(as_batch(batch), draws)
+        noised = moved(objective.noise(clean, draws), self.device)
+        loss = objective.loss(self._call, moved(clean, self.device), noised)
         rows = torch.where(loss.valid, loss.nll.detach(), 0.0).double().sum(-1)
-        counts = batch.get("counted", loss.valid.sum(-1))
-        self.tally.nats += float(rows.sum())
-        self.tally.count += int(counts.sum())
-        self.tally.empty += int((counts == 0).sum())
-        self.tally.bad += batch["item_ids"][~rows.isfinite()].tolist()
-        return torch.where(loss.valid, loss.nll * batch["weight"], 0.0).sum() / loss.nll.numel()
+        counts = sent(batch["counted"], self.device) if "counted" in batch else loss.valid.sum(-1)
+        self.tally.add(batch["item_ids"], rows, counts)
+        return torch.where(loss.valid, loss.nll * sent(batch["weight"], self.device), 0.0).sum() / loss.nll.numel()
+
+    def transfer_batch_to_device(self, batch: dict[str, Tensor], *_: object) -> dict[str, Tensor]:
+        """The batch where it is: ``loss`` moves it."""
+        return batch
 
     def _partly_labelled(self, batch: Batch, draws: Draws) -> Batch:
         """The batch with some of its classes hidden, always the same ones of a sample."""
@@ -101,6 +109,17 @@ class DiffusionModule(Training):
         """Takes the noise levels over."""
         if state["clip"]:
             self.train_on(Clip(*map(float, state["clip"])))
+
+
+def sent(value: Tensor, device: torch.device) -> Tensor:
+    """A host's tensor on the device, without waiting for it."""
+    return value.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else value.to(device)
+
+
+def moved(record: Record, device: torch.device) -> Record:
+    """A batch or noise with its tensors on the device, without waiting for it."""
+    tensors = {name: sent(value, device) for name, value in vars(record).items() if value is not None}
+    return replace(record, **tensors)
 
 
 def as_batch(batch: dict[str, Tensor]) -> Batch:

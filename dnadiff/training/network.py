@@ -7,7 +7,7 @@ steps, so that everything about step s depends on s alone and not on when the pr
 
 import abc
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import lightning.pytorch as pl
@@ -24,21 +24,36 @@ Publish = Callable[[int, Mapping[str, Tensor]], None]
 """Takes the step and the weights of the network that are worth keeping, by name."""
 
 
-@dataclass
 class Tally:
-    """What training samples cost, before any weighting of repeats.
+    """What the samples of a step cost, before any weighting of repeats.
+
+    It stays on the device: adding to it waits for nothing, reading it waits for the device.
 
     Attributes:
-        nats: Of all tokens that count, or of all examples.
-        count: Tokens that count, or examples.
-        empty: Windows in which no token counts.
-        bad: Numbers of the samples whose loss is not finite.
+        sums: Nats, tokens (or examples) that count, and windows in which none does, (3,) float64.
     """
 
-    nats: float = 0.0
-    count: int = 0
-    empty: int = 0
-    bad: list[int] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.sums: Tensor | None = None
+        self._rows: list[tuple[Tensor, Tensor]] = []
+
+    def add(self, item_ids: Tensor, nats: Tensor, counts: Tensor) -> None:
+        """Adds a micro-batch.
+
+        Args:
+            item_ids: Numbers of its samples, (B,) int64.
+            nats: What each cost, (B,).
+            counts: Tokens of each that count, (B,) integers.
+        """
+        nats = nats.detach().double()
+        sums = torch.stack([nats.sum(), counts.sum().double(), (counts == 0).sum().double()])
+        self.sums = sums if self.sums is None else self.sums + sums
+        self._rows.append((item_ids, nats))
+
+    @property
+    def bad(self) -> list[int]:
+        """Numbers of the samples whose loss is not finite."""
+        return [number for ids, nats in self._rows for number in ids[~nats.isfinite().to(ids.device)].tolist()]
 
 
 @dataclass

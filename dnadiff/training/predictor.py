@@ -75,9 +75,7 @@ class PredictorModule(Training):
         """Mean loss of a micro-batch."""
         outputs = self.network(batch["tokens"], batch["valid"], batch["given"])
         rows = self.network.readout.loss(outputs.float(), batch["targets"])
-        self.tally.nats += float(rows.detach().double().sum())
-        self.tally.count += len(rows)
-        self.tally.bad += batch["item_ids"][~rows.detach().isfinite()].tolist()
+        self.tally.add(batch["item_ids"], rows, torch.ones_like(rows))
         return rows.mean()
 
     def figures(self, running: Running) -> dict[str, float]:

@@ -106,10 +106,11 @@ class Steps(pl.Callback):
         gradients = [p.grad for p in module.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
-        self._norm, tally, told = float(norm), module.tally, self.signals
-        bad = bool(tally.bad) or not math.isfinite(self._norm)
-        votes = (bad, self.clock.over, told.interrupted, told.terminated)
-        nats, count, empty, *votes = ranks.total([tally.nats, tally.count, tally.empty, *map(float, votes)])
+        # The one time in a step that the host waits for the device.
+        nats, count, empty, self._norm = torch.cat([module.tally.sums, norm.double().view(1)]).tolist()
+        bad = not (math.isfinite(nats) and math.isfinite(self._norm))
+        votes = (bad, self.clock.over, self.signals.interrupted, self.signals.terminated)
+        nats, count, empty, *votes = ranks.total([nats, count, empty, *map(float, votes)])
         bad, self._over, interrupted, terminated = (vote > 0 for vote in votes)
         if bad:
             raise DivergedError(self._diverged(module))

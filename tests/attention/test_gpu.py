@@ -12,8 +12,10 @@ from dnadiff.diffusion import Batch, BlockNELBO, MaskedNELBO
 from dnadiff.models.attention import BlockCausal, BlockDiffusion, Full, attend
 from dnadiff.random import Draws
 from dnadiff.training.ema import EMA
+from dnadiff.training.module import DiffusionModule
 from dnadiff.training.optim import optimizer_of
 from tests.tiny import tiny_denoiser
+from tests.unit.test_training_module import SCHEDULE, windows
 
 DEVICE = "cuda"
 pytestmark = pytest.mark.gpu
@@ -79,19 +81,20 @@ def test_the_optimiser_is_fused():
 @pytest.mark.parametrize("blocks", [0, 16], ids=["masked", "blocks"])
 def test_nothing_in_a_step_waits_for_the_device(blocks):
     denoiser = tiny_denoiser().to(DEVICE)
-    optimizer, ema = optimizer_of(denoiser, **ADAMW), EMA(denoiser, 0.9)
     objective = BlockNELBO(denoiser.process, blocks) if blocks else MaskedNELBO(denoiser.process)
-    batch = batch_of(DEVICE)
-    noised = objective.noise(batch, Draws(0, range(8)))
-    before = copy.deepcopy(ema.shadow)
+    module = DiffusionModule(
+        denoiser, objective, seed=1, optimizer=ADAMW, schedule=SCHEDULE, ema_decay=0.9, compiled=False
+    )
+    optimizer = optimizer_of(denoiser, **ADAMW)
+    before = copy.deepcopy(module.ema.shadow)
     for mode in ("default", "error"):  # the first step may build what later ones find
         torch.cuda.set_sync_debug_mode(mode)
         try:
-            objective.loss(denoiser, batch, noised).mean.backward()
+            module.training_step(windows(8, 64), 0).backward()
             torch.nn.utils.clip_grad_norm_(denoiser.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            ema.update()
+            module.ema.update()
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    assert any(not torch.equal(one, other) for one, other in zip(before.values(), ema.shadow.values(), strict=True))
+    assert any(not torch.equal(before[name], average) for name, average in module.ema.shadow.items())

@@ -109,7 +109,7 @@ def test_what_is_not_finite_on_one_rank_stops_both_before_the_step(genome, tmp_p
         def training_step(module, batch, index):
             loss = before(module, batch, index)
             if rank == 1 and module.step == 3:
-                module.tally.bad = [31]
+                module.tally.add(torch.tensor([31]), torch.tensor([float("nan")]), torch.ones(1))
             return loss
 
         DiffusionModule.training_step = training_step

@@ -57,15 +57,16 @@ def test_the_loss_is_the_weighted_sum_over_the_fixed_number_of_positions():
     batch["valid"][0, :8] = False
     module = module_of(tiny_denoiser())
     loss = float(module.training_step(batch, 0).detach())
-    assert loss == pytest.approx(module.tally.nats / (4 * 16), rel=1e-5)
-    assert module.tally.count == 4 * 16 - 8
+    nats, count, _ = module.tally.sums.tolist()
+    assert loss == pytest.approx(nats / (4 * 16), rel=1e-5)
+    assert count == 4 * 16 - 8
 
 
 def test_repeat_weights_act_in_the_loss_only():
     whole, half = module_of(tiny_denoiser()), module_of(tiny_denoiser())
     loss, weighted = whole.training_step(windows(4), 0), half.training_step(windows(4, weight=0.25), 0)
     assert weighted.item() == pytest.approx(0.25 * loss.item(), rel=1e-6)
-    assert half.tally == whole.tally
+    assert half.tally.sums.tolist() == whole.tally.sums.tolist()
 
 
 def test_a_batch_without_a_base_costs_nothing_and_is_counted():
@@ -75,7 +76,7 @@ def test_a_batch_without_a_base_costs_nothing_and_is_counted():
     module = module_of(tiny_denoiser())
     loss = module.training_step(batch, 0)
     loss.backward()
-    assert float(loss.detach()) == 0.0 and (module.tally.count, module.tally.empty) == (0, 3)
+    assert float(loss.detach()) == 0.0 and module.tally.sums.tolist() == [0, 0, 3]
     assert all(torch.isfinite(p.grad).all() for p in module.parameters() if p.grad is not None)
 
 

@@ -90,7 +90,8 @@ def test_a_step_that_is_not_finite_is_never_taken(genome, tmp_path, monkeypatch,
         if module.step == 4:
             seen.append((module, {n: p.detach().clone() for n, p in module.named_parameters()}))
             if what == "loss":
-                module.tally.bad = [34, 39]
+                nats = torch.tensor([float("inf"), 1.0, float("nan")])
+                module.tally.add(torch.tensor([34, 35, 39]), nats, torch.ones(3))
             else:  # a gradient without a cause in the loss
                 loss = loss + sum((p * float("nan")).sum() * 0 for p in list(module.parameters())[:1])
         return loss
