@@ -4,7 +4,7 @@
 
 Less than a quarter of an hour on two idle cores; nothing else should run meanwhile. Each benchmark is a process of its
 own that writes benchmarks/results/NAME.json. One that fails ends the run with its exit code; the figures of those
-before it are kept, and the page is written from them by ``python -m benchmarks.page``. Time to a given quality, hours,
+before it are kept, and the page is written from them by ``python -m benchmarks.page``. What takes hours (``APART``)
 and the longer versions of some of these are started by themselves: their docstrings say how.
 """
 
@@ -16,7 +16,7 @@ import time
 from benchmarks.page import PAGE, RESULTS, ROOT, SECTIONS, Section
 from benchmarks.page import main as write_page
 
-APART = ("time_to_quality",)
+APART = ("choices", "time_to_quality")
 """What takes hours and is started by itself."""
 
 

@@ -18,7 +18,11 @@ FIGURES = {
     "batch": ("batch", "d"),
     "seed": ("seed", "d"),
     "reached.processor_seconds": ("processor seconds", ",.0f"),
+    "last.processor_seconds": ("trained for, s", ",.0f"),
     "best": ("least bits per base", ".4f"),
+    "bits_per_base": ("bits per base", ".4f"),
+    "minus": ("minus the preset's", "+.4f"),
+    "processor_seconds": ("processor seconds", ",.0f"),
     "block_size": ("blocks of", "d"),
     "from": ("from base", ",d"),
     "to": ("to base", ",d"),
@@ -36,6 +40,7 @@ FIGURES = {
     "prepare_takes_times": ("prepare takes, times", ".2f"),
     "modules": ("modules", ",d"),
     "large": ("large ones", "words"),
+    "weights": ("weights", ",d"),
     "gflops": ("GFLOP/s", ",.0f"),
     "times_upstream": ("times as fast as upstream", ".2f"),
     "times_upstream_by_processor": ("by the processor's time", ".2f"),
@@ -95,7 +100,15 @@ SECTIONS = (
         "Time to a given quality",
         "Until the held-out bits per base reach the target: a grid of learning rates and batches, then more seeds of "
         "the best of each side. A row without seconds did not reach it.",
-        ("lr", "batch", "seed", "reached.processor_seconds", "best"),
+        ("lr", "batch", "seed", "reached.processor_seconds", "last.processor_seconds", "best"),
+        words="--work DIR",
+    ),
+    Section(
+        "choices",
+        "What the choices of the small presets are worth",
+        "The preset and one change at a time, the same bases, held-out *E. coli*; differences are paired by window and "
+        "seed, their errors are over windows.",
+        ("bits_per_base", "minus", "processor_seconds", "weights"),
         words="--work DIR",
     ),
     Section(
@@ -166,10 +179,10 @@ def page(results: Path) -> str:
 
 _HEAD = """# Benchmarks
 
-`make benchmarks` measures all of this but the time to a given quality, in less than a quarter of an hour on two idle
-cores, and writes this page from `benchmarks/results`. Sides of a comparison take turns in one run, so whatever else
-slows the machine slows all of them; medians say what to expect, the least what the machine can do. What was decided by
-such figures, and those that took longer, are in [decisions](decisions.md)."""
+`make benchmarks` measures all of this but the time to a given quality and the choices of the presets, in less than a
+quarter of an hour on two idle cores, and writes this page from `benchmarks/results`. Sides of a comparison take turns
+in one run, so whatever else slows the machine slows all of them; medians say what to expect, the least what the machine
+can do. What was decided by such figures, and those that took longer, are in [decisions](decisions.md)."""
 
 
 def shown_section(section: Section, found: Mapping[str, Any]) -> str:
@@ -236,7 +249,7 @@ def cell(row: Mapping[str, Any], key: str) -> str:
         return "yes" if value else "no"
     if style == "words":
         return ", ".join(value)
-    return f"{value:{style}}" + (f" ± {error:{style}}" if error is not None else "")
+    return f"{value:{style}}" + (f" ± {error:{style.lstrip('+')}}" if error is not None else "")
 
 
 def figure(row: Mapping[str, Any], key: str) -> Any:

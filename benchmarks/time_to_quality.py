@@ -15,7 +15,8 @@ batches with the first seed; each goes on with its best point for the other seed
 beside it the wall's; --limit-minutes bounds processor time for upstream and, with --only, lets single runs be made.
 
 Every score is a line of DIR/SIDE-lr-batch-seed.jsonl. A run that was cut off goes on where it was, a finished one is
-not repeated. All runs take days at the full limit; one of ours 20 minutes, one of upstream at most the limit.
+not repeated, and several processes can share DIR: the table shows all that it holds. All runs take days at the full
+limit; one of ours 20 minutes, one of upstream at most the limit.
 """
 
 import argparse
@@ -60,6 +61,12 @@ class Run:
     lr: float
     batch: int
     seed: int
+
+    @classmethod
+    def of(cls, path: Path) -> "Run":
+        """The run whose scores a file holds."""
+        side, lr, batch, seed = path.stem.split("-")
+        return cls(side, float(lr), int(batch), int(seed))
 
     def at(self, work: Path) -> Path:
         """The file of its scores."""
@@ -190,15 +197,18 @@ def rank(row: dict[str, Any]) -> tuple[float, float]:
     return (row["reached"]["processor_seconds"] if row["reached"] else float("inf"), row["best"])
 
 
-def summary(rows: list[dict[str, Any]], limit: float) -> dict[str, Any]:
-    """Median minutes over the seeds of each side's best point, and their ratio; a run that failed counts its limit."""
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Median minutes over the seeds of each side's best point, and their ratio; a run that failed counts all its time.
+
+    The best point is the one that met the target soonest with the first seed or, where none did, came nearest.
+    """
     found: dict[str, Any] = {}
     for side in SIDES:
         of_side = [row for row in rows if row["side"] == side]
         if of_side:
-            best = min(of_side, key=rank)
+            best = min((row for row in of_side if row["seed"] == of_side[0]["seed"]), key=rank)
             same = [row for row in of_side if (row["lr"], row["batch"]) == (best["lr"], best["batch"])]
-            minutes = [row["reached"]["processor_seconds"] / 60 if row["reached"] else limit for row in same]
+            minutes = [(row["reached"] or row["last"])["processor_seconds"] / 60 for row in same]
             met = sum(row["reached"] is not None for row in same)
             point = {"lr": best["lr"], "batch": best["batch"], "seeds": len(same), "met": met}
             found[side] = {**point, "median_minutes": statistics.median(minutes)}
@@ -224,14 +234,15 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.work.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = []
     for side in args.only:
         grid = [Run(side, lr, batch, args.seeds[0]) for lr in args.lr for batch in args.batch]
-        rows += [made(run, args) for run in grid]
-        best = min((row for row in rows if row["side"] == side), key=rank)
-        rows += [made(Run(side, best["lr"], best["batch"], seed), args) for seed in args.seeds[1:]]
-    found = summary(rows, args.limit_minutes)
-    asked = {key: value for key, value in vars(args).items() if key not in ("work", "out")}
+        best = min((made(run, args) for run in grid), key=rank)
+        for seed in args.seeds[1:]:
+            made(Run(side, best["lr"], best["batch"], seed), args)
+    runs = sorted(map(Run.of, args.work.glob("*.jsonl")), key=lambda run: (run.side, run.batch, run.lr, run.seed))
+    rows = [result(run, args.work, args.target) for run in runs]
+    found = summary(rows)
+    asked = {key: getattr(args, key) for key in ("target", "every", "share")}
     machine = {"processors": os.cpu_count(), "threads": 1, "torch": torch.__version__}
     report = {"asked": asked, "machine": machine, "rows": rows, "summary": found}
     args.out.write_text(json.dumps(report, indent=1) + "\n")
