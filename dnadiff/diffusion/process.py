@@ -91,7 +91,7 @@ class AbsorbingProcess(Process):
         """
         masked = _per_token(self.schedule.move_chance(t))[..., None]
         earlier = _per_token(self.schedule.move_chance(s))[..., None]
-        p_mask = p_x0[..., [self.mask_id]]
+        p_mask = p_x0[..., self.mask_id : self.mask_id + 1]
         at_t = masked + (1 - masked) * p_mask
         mask = F.one_hot(torch.tensor(self.mask_id, device=xt.device), p_x0.shape[-1])
         reveal = p_x0 * (1 - mask) * ((masked - earlier) / at_t)

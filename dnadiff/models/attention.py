@@ -58,6 +58,10 @@ class Pattern(abc.ABC):
     def allows(self, query: Tensor, key: Tensor, n: int) -> Tensor:
         """Whether position ``query`` may see position ``key`` of an input of n tokens; broadcasts, bool."""
 
+    def length(self, n: int) -> int:
+        """Positions that an input of n tokens has."""
+        return n
+
     def positions(self, n: int, device: torch.device | None = None, first: int = 0) -> Tensor:
         """Position of each of n tokens from number ``first`` on, (n - first,) int64, for the rotary angles."""
         return torch.arange(first, n, device=device)
@@ -145,11 +149,15 @@ class BlockDiffusion(Pattern):
         own_clean = query_clean & key_clean & (key_block == query_block)
         return own_noisy | earlier_clean | own_clean
 
-    def positions(self, n: int, device: torch.device | None = None, first: int = 0) -> Tensor:
-        """0..L-1 twice."""
+    def length(self, n: int) -> int:
+        """L of an input of 2L tokens."""
         if n % 2:
             raise InputError(f"BlockDiffusion reads [x_t ; x_0] of 2L tokens, got {n}, an odd number")
-        return torch.arange(first, n, device=device) % (n // 2)
+        return n // 2
+
+    def positions(self, n: int, device: torch.device | None = None, first: int = 0) -> Tensor:
+        """0..L-1 twice."""
+        return torch.arange(first, n, device=device) % self.length(n)
 
     def before(self, n: int, device: torch.device | None = None) -> Tensor:
         """Within a block the noisy token before, at its beginning the last clean one of the block before.

@@ -122,7 +122,10 @@ class Stack(nn.Module, abc.ABC):
 
     Attributes:
         n_classes: 0, they know no labels.
+        longest: Positions that were learned one by one; None where they are angles.
     """
+
+    longest: int | None = None
 
     def __init__(
         self, vocab_size: int, width: int, blocks: Sequence[nn.Module], norm: nn.Module, *, tied: bool, attention: str,
@@ -174,6 +177,9 @@ class Stack(nn.Module, abc.ABC):
             raise InputError("this model was built without labels (n_classes=0)")
         past, forgotten = (0, 0) if cache is None else (cache.length, cache.forgotten)
         n = past + tokens.shape[1]
+        if self.longest is not None and pattern.length(n) > self.longest:
+            most = f"the model has learned {self.longest}; at most {self.longest} tokens would work"
+            raise InputError(f"position {pattern.length(n)}: {most}")
         x, rotary = self.placed(tokens, pattern.positions(n, tokens.device, past))
         seen = {"past": past, "forgotten": forgotten, "valid": valid, "device": x.device, "backend": self.attention}
         attention = look(pattern, n, **seen)
@@ -270,28 +276,12 @@ class GPT2(Stack):
         ]  # fmt: skip
         last = nn.LayerNorm(hidden_size, norm_eps)
         super().__init__(vocab_size, hidden_size, blocks, last, tied=True, attention=attention)
-        self.place = nn.Embedding(positions, hidden_size)
+        self.place, self.longest = nn.Embedding(positions, hidden_size), positions
         fresh(self.place)
 
     def placed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, None]:
-        """Embeddings of tokens and positions together.
-
-        Raises:
-            InputError: The sequence is longer than there are positions.
-        """
-        return embedded(tokens, self.embed.weight) + learned_places(self.place, positions), None
-
-
-def learned_places(place: nn.Embedding, positions: Tensor) -> Tensor:
-    """The learned embeddings (N, D) of positions (N,).
-
-    Raises:
-        InputError: The sequence is longer than there are positions.
-    """
-    longest, most = int(positions.max()) + 1, place.num_embeddings
-    if longest > most:
-        raise InputError(f"position {longest}: the model has learned {most}; at most {most} tokens would work")
-    return place(positions)
+        """Embeddings of tokens and positions together."""
+        return embedded(tokens, self.embed.weight) + self.place(positions), None
 
 
 def fresh(module: nn.Module) -> None:

@@ -21,7 +21,7 @@ from dnadiff.errors import InputError
 from dnadiff.models.attention import Attention
 from dnadiff.models.cache import KVCache
 from dnadiff.models.chosen import pick
-from dnadiff.models.decoder import Rotary, SelfAttention, Stack, fresh, learned_places
+from dnadiff.models.decoder import Rotary, SelfAttention, Stack, fresh
 from dnadiff.models.layers import embedded
 
 
@@ -81,14 +81,10 @@ class Bert(Stack):
             vocab_size, hidden_size, [EncoderBlock(hidden_size, n_heads, inner, norm_eps) for _ in range(n_blocks)],
             nn.Identity(), tied=True, attention=attention, transform=transform, bias=True,
         )  # fmt: skip
-        self.place = nn.Embedding(positions, hidden_size)
+        self.place, self.longest = nn.Embedding(positions, hidden_size), positions
         self.first_norm = nn.LayerNorm(hidden_size, norm_eps)
         fresh(self.place)
 
     def placed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, None]:
-        """Embeddings of tokens and positions together, normed.
-
-        Raises:
-            InputError: The sequence is longer than there are positions.
-        """
-        return self.first_norm(embedded(tokens, self.embed.weight) + learned_places(self.place, positions)), None
+        """Embeddings of tokens and positions together, normed."""
+        return self.first_norm(embedded(tokens, self.embed.weight) + self.place(positions)), None
