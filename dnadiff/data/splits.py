@@ -9,7 +9,6 @@ counted in bp and shown.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 from dnadiff.data.intervals import BedRow, Interval, intersect, overlap_bp, total_bp, unknown_contig
@@ -175,9 +174,10 @@ def by_blocks(sizes: Mapping[str, int], valid: float, test: float, gap: int) -> 
     parts: dict[str, list[Interval]] = {"train": [], "valid": [], "test": []}
     _check_share(valid + test)
     for name, size in sizes.items():
-        starts = [0, round(size * (1 - valid - test)), round(size * (1 - test)), size + gap]
-        blocks = [(key, a, b - gap) for key, (a, b) in zip(parts, pairwise(starts), strict=True)]
-        blocks = [block for block, share in zip(blocks, (1.0, valid, test), strict=True) if share]
+        begins = {"train": 0, "valid": round(size * (1 - valid - test)), "test": round(size * (1 - test))}
+        wanted = [key for key, share in zip(parts, (1.0, valid, test), strict=True) if share]
+        ends = [*(begins[key] - gap for key in wanted[1:]), size]
+        blocks = [(key, begins[key], end) for key, end in zip(wanted, ends, strict=True)]
         if any(b - a < max(gap, 1) for _, a, b in blocks):
             parts["train"].append(Interval(name, 0, size))
             continue

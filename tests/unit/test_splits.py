@@ -62,6 +62,15 @@ def test_no_test_part_where_none_is_asked_for():
         assert overlap_bp(split.train, split.valid) == 0
 
 
+@pytest.mark.parametrize("shares", [{"valid": 0}, {"test": 0}, {"valid": 0, "test": 0}, {}])
+def test_the_last_block_reaches_the_end_of_the_contig(shares):
+    split = make_split(COLI, by="blocks", gap=1024, **shares)
+    blocks = [*split.train, *split.valid, *split.test]
+    assert blocks[-1].end == COLI["K-12"]
+    assert total_bp(blocks) == COLI["K-12"] - 1024 * (len(blocks) - 1), "gaps lie between blocks alone"
+
+
+
 def test_labelled_bed_is_the_split():
     split = make_split(
         YEAST,
