@@ -120,9 +120,8 @@ def make_split(
     """
     if bed is None and (extend is not None or by == "bed"):
         raise InputError("split: by=bed and extend= need the intervals of a BED file; adding bed=FILE would work")
-    if bed is not None and bed[0].name is not None:
+    if bed is not None and any(row.name is not None for row in bed):
         split = _by_label(bed)
-        valid, test = 1.0, 1.0  # all three must be there
     else:
         split = _by_rule(sizes, "auto" if by == "bed" else by, valid, test, gap)
         if bed is not None:
@@ -235,7 +234,7 @@ def _by_label(rows: Sequence[BedRow]) -> Split:
     for row in rows:
         name = (row.name or "").lower()
         if name not in _LABELS:
-            found = "no column 4, which line 1 has" if row.name is None else f"'{row.name}' in column 4"
+            found = "no column 4, which other lines have" if row.name is None else f"'{row.name}' in column 4"
             raise InputError(f"{row.file}:{row.line}: found {found}; train, valid or test would work")
         parts[_LABELS[name]].append(row.interval)
     return Split(*(tuple(parts[key]) for key in parts), how="bed")
