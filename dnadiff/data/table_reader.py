@@ -25,6 +25,8 @@ SUFFIXES = {".csv": ",", ".tsv": "\t"}
 _LONGEST_LINE = 1 << 24
 _SEQUENCE, _NAME = "sequence", "name"
 
+csv.field_size_limit(_LONGEST_LINE)  # of the whole process; csv itself stops at 128 KiB, a short contig
+
 
 def separator_of(path: str | Path) -> str | None:
     """What separates the columns of a file with this name; None if the name is not a table's."""
