@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -87,6 +88,14 @@ def test_a_folder_and_its_clean_copy(folder, tmp_path, capsys):
     assert left.test.chrom.tolist() == ["chr1", "chr3"] and len(left.train) == 3
     assert gzip.decompress((clean / "test" / "positive.csv.gz").read_bytes()).splitlines()[1] == b"1,chr3,0,10,-"
     assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_a_clean_copy_has_the_validation_part_too(folder, tmp_path):
+    shutil.copytree(folder / "train", folder / "dev")
+    assert main(["bench", "audit", str(folder), "-q", "--clean", str(tmp_path / "clean")]) == 0
+    assert sorted(path.name for path in (tmp_path / "clean" / "dev").iterdir()) == [
+        "negative.csv.gz", "positive.csv.gz",
+    ]  # fmt: skip
 
 
 def replaced(folder, name, text):
