@@ -110,6 +110,7 @@ def replaced(folder, name, text):
         ("test/positive.csv.gz", "region,start,end,strand\nchr1,9,9,+\n", "positive.csv.gz:2: found 9 to 9; whole"),
         ("test/positive.csv.gz", "region,start,end,strand\nchr1,a,9,+\n", "positive.csv.gz:2: found a to 9; whole"),
         ("test/positive.csv.gz", "region,start,end,strand\nchr1,1,9,.\n", "found contig 'chr1', strand '.'; a name"),
+        ("test/positive.csv", "", "found positive.csv and positive.csv.gz; one file a class would work"),
         ("test/third.csv.gz", "region,start,end,strand\nchr1,1,9,+\n", "train has no class third; the same classes"),
     ],
 )
