@@ -134,6 +134,7 @@ def test_commands_that_cannot_work(folder, tmp_path, capsys):
         ([str(tmp_path / "none")], "none: "),
         ([str(folder), str(folder), "--clean", "x"], "--clean x: holds one data set, and 2 are audited; give one"),
         ([str(folder), "--clean", str(folder)], "exists; another name would work"),
+        ([str(folder), "--kind", "multilabel"], "--kind multilabel: "),
         ([str(folder), "-o", "x.txt"], "reports are JSON or TSV"),
     ):
         assert main(["bench", "audit", *words]) == 2
