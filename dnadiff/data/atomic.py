@@ -8,6 +8,7 @@ holder is killed.
 
 import errno
 import fcntl
+import glob
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -95,8 +96,8 @@ def new_folder(out: Path, *, replace: bool = False) -> Iterator[Path]:
     """
     with disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in out.parent.glob(f".{out.name}.tmp-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in out.parent.glob(f".{glob.escape(out.name)}.tmp-*"):
+            _remove(leftover)
         folder = out.with_name(f".{out.name}.tmp-{os.getpid()}")
         folder.mkdir()
     try:
@@ -107,13 +108,21 @@ def new_folder(out: Path, *, replace: bool = False) -> Iterator[Path]:
                 old = out.with_name(f".{out.name}.tmp-old-{os.getpid()}")
                 out.rename(old)
                 folder.rename(out)
-                shutil.rmtree(old, ignore_errors=True)
+                _remove(old)
             else:
                 folder.rename(out)
             sync(out.parent)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _remove(path: Path) -> None:
+    """Removes a folder with all that is in it, or a link to one without."""
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

@@ -78,12 +78,17 @@ def class_files(folder: Path, split: str) -> dict[str, Path]:
     """The files of a part by class, in the order of the classes.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, or a class has two.
     """
     found = sorted((folder / split).glob("*.csv")) + sorted((folder / split).glob("*.csv.gz"))
     if not found:
         raise InputError(f"{folder / split}: found no CLASS.csv or CLASS.csv.gz; a folder of coordinates would work")
-    return dict(sorted((path.name.removesuffix(".gz").removesuffix(".csv"), path) for path in found))
+    classes: dict[str, Path] = {}
+    for path in found:
+        other = classes.setdefault(path.name.removesuffix(".gz").removesuffix(".csv"), path)
+        if other != path:
+            raise InputError(f"{folder / split}: found {other.name} and {path.name}; one file a class would work")
+    return dict(sorted(classes.items()))
 
 
 def _part(files: dict[str, Path], classes: tuple[str, ...]) -> Located:

@@ -240,6 +240,8 @@ def _refuse_existing(out: Path, force: bool) -> None:
         return
     if not force:
         raise InputError(f"{out}: exists; another name would work, or --force to replace it")
+    if out.name in ("", ".."):
+        raise InputError(f"{out}: cannot be replaced under this name; that of a folder, such as STORE, would work")
     if not out.is_dir() or (any(out.iterdir()) and not (out / INDEX).exists()):
         raise InputError(f"{out}: exists and is no genome store, so it is not replaced; another name would work")
 

@@ -189,7 +189,8 @@ def intersect(a: Iterable[Interval], b: Iterable[Interval]) -> list[Interval]:
     for piece in b:
         parts = by_chrom.get(piece.chrom, [])
         first = int(np.searchsorted(ends[piece.chrom], piece.start, side="right")) if parts else 0
-        for part in parts[first:]:
+        for number in range(first, len(parts)):  # a slice would copy all that follows, for every piece
+            part = parts[number]
             if part.start >= piece.end:
                 break
             out.append(replace(piece, start=max(piece.start, part.start), end=min(piece.end, part.end)))

@@ -9,7 +9,6 @@ counted in bp and shown.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 from dnadiff.data.intervals import BedRow, Interval, intersect, overlap_bp, total_bp, unknown_contig
@@ -121,9 +120,8 @@ def make_split(
     """
     if bed is None and (extend is not None or by == "bed"):
         raise InputError("split: by=bed and extend= need the intervals of a BED file; adding bed=FILE would work")
-    if bed is not None and bed[0].name is not None:
+    if bed is not None and any(row.name is not None for row in bed):
         split = _by_label(bed)
-        valid, test = 1.0, 1.0  # all three must be there
     else:
         split = _by_rule(sizes, "auto" if by == "bed" else by, valid, test, gap)
         if bed is not None:
@@ -175,9 +173,10 @@ def by_blocks(sizes: Mapping[str, int], valid: float, test: float, gap: int) -> 
     parts: dict[str, list[Interval]] = {"train": [], "valid": [], "test": []}
     _check_share(valid + test)
     for name, size in sizes.items():
-        starts = [0, round(size * (1 - valid - test)), round(size * (1 - test)), size + gap]
-        blocks = [(key, a, b - gap) for key, (a, b) in zip(parts, pairwise(starts), strict=True)]
-        blocks = [block for block, share in zip(blocks, (1.0, valid, test), strict=True) if share]
+        begins = {"train": 0, "valid": round(size * (1 - valid - test)), "test": round(size * (1 - test))}
+        wanted = [key for key, share in zip(parts, (1.0, valid, test), strict=True) if share]
+        ends = [*(begins[key] - gap for key in wanted[1:]), size]
+        blocks = [(key, begins[key], end) for key, end in zip(wanted, ends, strict=True)]
         if any(b - a < max(gap, 1) for _, a, b in blocks):
             parts["train"].append(Interval(name, 0, size))
             continue
@@ -235,7 +234,7 @@ def _by_label(rows: Sequence[BedRow]) -> Split:
     for row in rows:
         name = (row.name or "").lower()
         if name not in _LABELS:
-            found = "no column 4, which line 1 has" if row.name is None else f"'{row.name}' in column 4"
+            found = "no column 4, which other lines have" if row.name is None else f"'{row.name}' in column 4"
             raise InputError(f"{row.file}:{row.line}: found {found}; train, valid or test would work")
         parts[_LABELS[name]].append(row.interval)
     return Split(*(tuple(parts[key]) for key in parts), how="bed")

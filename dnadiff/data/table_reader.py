@@ -2,8 +2,9 @@
 
 The first row names the columns. ``sequence`` holds the bases and ``name``, if there is one, the record's name (else
 ``row_N``, N from 1). Every other column is kept in the record's description as ``column=value``, where ``data.label``
-finds classes. A table is only another way of writing FASTA records, so the events and the rules for letters are those
-of ``fasta``; a row of a table lies in memory whole.
+finds classes; one whose name or value has blanks in it would be read back as other words and is left out. A table is
+only another way of writing FASTA records, so the events and the rules for letters are those of ``fasta``; a row of a
+table lies in memory whole.
 """
 
 import codecs
@@ -23,6 +24,8 @@ SUFFIXES = {".csv": ",", ".tsv": "\t"}
 """Ends of a table's file name, before any ``.gz``, and what separates its columns."""
 _LONGEST_LINE = 1 << 24
 _SEQUENCE, _NAME = "sequence", "name"
+
+csv.field_size_limit(_LONGEST_LINE)  # of the whole process; csv itself stops at 128 KiB, a short contig
 
 
 def separator_of(path: str | Path) -> str | None:
@@ -112,7 +115,7 @@ class TableReader:
         if not letters:
             self.notes["empty_records"] += 1
             return
-        facts = (f"{key}={value}" for key, value in values.items() if value and not value.count(" "))
+        facts = (f"{key}={value}" for key, value in values.items() if _is_word(key) and _is_word(value))
         yield Header(name, " ".join(facts), line)
         yield self.piece(letters, line)
 
@@ -139,3 +142,8 @@ class TableReader:
         self.notes["uracil_to_t"] += int(counts[alphabet.IS_URACIL].sum())
         self.notes["ambiguous_to_n"] += int(counts[alphabet.IS_AMBIGUOUS].sum())
         return Piece(text.translate(alphabet.CODES), text.upper(), counts)
+
+
+def _is_word(text: str) -> bool:
+    """Whether a text is read back as it is from words that blanks separate."""
+    return text.split() == [text]

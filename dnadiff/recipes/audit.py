@@ -11,6 +11,7 @@ from dnadiff.checkpoints.provenance import provenance
 from dnadiff.data.coordinates import SPLITS, CoordinateSet, class_files, is_coordinates, read_coordinates
 from dnadiff.data.labelled import Labelled, read_labelled
 from dnadiff.data.stream import sha256_of
+from dnadiff.errors import InputError
 from dnadiff.evaluation.audit import Overlap, by_length, by_look_up, by_strand, majority, overlaps
 from dnadiff.evaluation.near import Leaks
 from dnadiff.evaluation.sequence_audit import audit_sequences, leaks_of
@@ -83,12 +84,14 @@ def audit(
     for path in paths:
         name, places, sequences = Path(path).resolve().name, None, None
         if is_coordinates(path):
+            if kind not in ("auto", "class"):
+                raise InputError(f"--kind {kind}: {path} has a file for each class; leave it out")
             places = _located(path)
             rows.append({"name": name, **_figures(*places)})
             inputs |= {str(file): sha256_of(file) for file in _files(Path(path))}
             protocol += PROTOCOL
         if places is None or genome:
-            data = read_labelled(path, label, kind=kind, genome=genome, valid_fraction=0)
+            data = read_labelled(path, label, kind="class" if places else kind, genome=genome, valid_fraction=0)
             sequences = data, leaks_of(data)
             rows.append({"name": f"{name} (sequences)" if places else name, **audit_sequences(*sequences)})
             inputs |= data.digests

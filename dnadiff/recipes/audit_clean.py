@@ -11,6 +11,7 @@ from dnadiff.data import atomic
 from dnadiff.data.coordinates import CoordinateSet, class_files
 from dnadiff.data.labelled import Labelled
 from dnadiff.data.labelled_writer import write_labelled
+from dnadiff.data.layouts import PARTS
 from dnadiff.data.stream import text_lines
 from dnadiff.errors import InputError
 
@@ -43,7 +44,9 @@ def clean_coordinates(folder: Path, clean: Path, data: CoordinateSet, gone: np.n
     """
     told = _told(data.classes, data.test.label, gone, "stretches")
     with atomic.lock(clean), atomic.new_folder(clean) as new:
-        shutil.copytree(folder / "train", new / "train")
+        for part in PARTS:
+            if part != "test" and (folder / part).is_dir():
+                shutil.copytree(folder / part, new / part)
         (new / "test").mkdir()
         for label, path in enumerate(class_files(folder, "test").values()):
             kept = ~gone[data.test.label == label]

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -89,6 +90,14 @@ def test_a_folder_and_its_clean_copy(folder, tmp_path, capsys):
     assert not list(tmp_path.glob(".*.tmp"))
 
 
+def test_a_clean_copy_has_the_validation_part_too(folder, tmp_path):
+    shutil.copytree(folder / "train", folder / "dev")
+    assert main(["bench", "audit", str(folder), "-q", "--clean", str(tmp_path / "clean")]) == 0
+    assert sorted(path.name for path in (tmp_path / "clean" / "dev").iterdir()) == [
+        "negative.csv.gz", "positive.csv.gz",
+    ]  # fmt: skip
+
+
 def replaced(folder, name, text):
     (folder / name).write_bytes(gzip.compress(text.encode()))
 
@@ -101,6 +110,7 @@ def replaced(folder, name, text):
         ("test/positive.csv.gz", "region,start,end,strand\nchr1,9,9,+\n", "positive.csv.gz:2: found 9 to 9; whole"),
         ("test/positive.csv.gz", "region,start,end,strand\nchr1,a,9,+\n", "positive.csv.gz:2: found a to 9; whole"),
         ("test/positive.csv.gz", "region,start,end,strand\nchr1,1,9,.\n", "found contig 'chr1', strand '.'; a name"),
+        ("test/positive.csv", "", "found positive.csv and positive.csv.gz; one file a class would work"),
         ("test/third.csv.gz", "region,start,end,strand\nchr1,1,9,+\n", "train has no class third; the same classes"),
     ],
 )
@@ -124,6 +134,7 @@ def test_commands_that_cannot_work(folder, tmp_path, capsys):
         ([str(tmp_path / "none")], "none: "),
         ([str(folder), str(folder), "--clean", "x"], "--clean x: holds one data set, and 2 are audited; give one"),
         ([str(folder), "--clean", str(folder)], "exists; another name would work"),
+        ([str(folder), "--kind", "multilabel"], "--kind multilabel: "),
         ([str(folder), "-o", "x.txt"], "reports are JSON or TSV"),
     ):
         assert main(["bench", "audit", *words]) == 2

@@ -1,4 +1,5 @@
 import gzip
+import time
 
 import pytest
 
@@ -98,3 +99,10 @@ def test_interval_sets_agree_with_sets_of_positions():
     assert intersect(A, [Interval("b", 0, 9, "-")]) == [Interval("b", 3, 4, "-")]
     assert intersect([Interval("a", 0, 10)], [Interval("a", 10, 20)]) == [], "touching is not overlapping"
     assert overlap_bp([], B) == overlap_bp(A, []) == 0
+
+
+def test_many_intervals_of_one_contig_take_time_in_proportion():
+    many = [Interval("chr1", 10 * i, 10 * i + 5) for i in range(60_000)]
+    start = time.process_time()
+    assert intersect(many, many) == many
+    assert time.process_time() - start < 5, "quadratic work takes several times that"

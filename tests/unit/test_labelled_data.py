@@ -88,3 +88,13 @@ def test_windows_carry_the_class_of_their_record(tmp_path):
     chrom = data.locations(range(50)).chrom
     assert batch["labels"].tolist() == [1 if name == "row_3" else 0 for name in chrom]
     assert set(chrom) == {"row_2", "row_3"}
+
+
+def test_a_column_named_with_blanks_is_not_taken_for_another(tmp_path):
+    table = "sequence,label,true label,note\nACGT,a,b,x\tlabel=c\nACGG,b,a,y\n"
+    names, classes = classes_of(store_of(tmp_path, "x.csv", table), "label")
+    assert names == ("a", "b") and classes.tolist() == [0, 1]
+
+
+def test_a_row_may_hold_a_long_sequence(tmp_path):
+    assert store_of(tmp_path, "x.csv", f"sequence,label\n{'ACGT' * 40_000},a\n").sizes == {"row_1": 160_000}

@@ -65,6 +65,25 @@ def test_existing_folders_are_replaced_on_demand_only(fasta, tmp_path):
     assert Store.open(tmp_path / "store", verify=True).names == ["x"]
 
 
+def test_the_folder_one_is_in_is_not_replaced(fasta, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for out in (".", "..", "../here/.."):
+        with pytest.raises(InputError, match=r"\.: (cannot be replaced|exists)"):
+            prepare(fasta, out, quiet=True, force=True)
+    assert (tmp_path / "here").is_dir() and not any((tmp_path / "here").iterdir())
+
+
+def test_replacing_leaves_nothing_hidden_beside_the_store(fasta, tmp_path):
+    for name in ("real", "brackets[1]"):
+        prepare(fasta, tmp_path / name, quiet=True)
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / ".brackets[1].tmp-1").mkdir()  # of a killed process
+    for name in ("link", "brackets[1]"):
+        prepare(fasta, tmp_path / name, quiet=True, force=True)
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_standard_input_is_read_and_torch_is_not_imported(tmp_path):
     program = (
         "import sys\n"

@@ -62,6 +62,20 @@ def test_no_test_part_where_none_is_asked_for():
         assert overlap_bp(split.train, split.valid) == 0
 
 
+@pytest.mark.parametrize("shares", [{"valid": 0}, {"test": 0}, {"valid": 0, "test": 0}, {}])
+def test_the_last_block_reaches_the_end_of_the_contig(shares):
+    split = make_split(COLI, by="blocks", gap=1024, **shares)
+    blocks = [*split.train, *split.valid, *split.test]
+    assert blocks[-1].end == COLI["K-12"]
+    assert total_bp(blocks) == COLI["K-12"] - 1024 * (len(blocks) - 1), "gaps lie between blocks alone"
+
+
+def test_labelled_bed_needs_no_part_that_is_not_wanted():
+    bed = rows(("chrI", 0, 100, "train"), ("chrII", 0, 10, "test"))
+    split = make_split(YEAST, gap=512, bed=bed, valid=0)
+    assert split.valid == () and split.test == (Interval("chrII", 0, 10),)
+
+
 def test_labelled_bed_is_the_split():
     split = make_split(
         YEAST,
@@ -106,6 +120,7 @@ def test_plain_bed_restricts_another_rule():
         (YEAST, {"bed": rows(("chrI", 0, 9, "train"), ("chrI", 0, 9, "gene7"))}, "BED file:2: found 'gene7'"),
         (YEAST, {"bed": rows(("chrI", 0, 9, "train"), ("chrII", 0, 9, "test"))}, "nothing is left for valid"),
         (COLI, {"bed": rows(("K-12", 0, 9))}, "nothing is left for valid"),
+        (YEAST, {"bed": rows(("chrI", 0, 9), ("chrI", 9, 18, "test"))}, "BED file:1: found no column 4"),
     ],
 )
 def test_what_cannot_be_split_is_said_in_one_line(sizes, options, message):
