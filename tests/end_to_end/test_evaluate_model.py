@@ -83,6 +83,13 @@ def test_several_genomes_are_scored_with_one_seed_that_is_told(trained, other, t
     assert json.loads((tmp_path / "again.json").read_text()) == drawn
 
 
+def test_scores_are_computed_where_the_process_computes(trained, other, monkeypatch):
+    """On a device without values, which refuses to give any."""
+    monkeypatch.setattr("dnadiff.training.ranks.device", lambda: "meta")
+    with pytest.raises(RuntimeError, match="meta"):
+        evaluate(str(trained), other, windows=2, seed=1, quiet=True)
+
+
 def test_shards_of_a_model_merge_to_the_report_of_one_process(trained, other, tmp_path):
     words = [str(trained / "model"), other, "--seed", "1", "--batch-size", "4", "-q", "-o"]
     parts = [str(tmp_path / f"{number}.npz") for number in (1, 2)]
