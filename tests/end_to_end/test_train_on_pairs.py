@@ -119,7 +119,10 @@ def test_windows_are_cut_for_every_method_and_their_ends_written(config, place):
 
 
 def test_what_does_not_go_together_is_one_line(trained, from_left, place, pairs, capsys):
+    genome = write_genome(place / "real.fa")
     for words, line in (
+        (["bench", "zeroshot", str(trained)], "was trained on pairs and scores targets of sources; dna-diff evaluate"),
+        (["bench", "zeroshot", str(trained / "model"), genome], "was trained on pairs and scores targets of sources"),
         (
             ["sample", str(trained)],
             "was trained on pairs and writes targets of sources; sample --pairs FILE would work",
