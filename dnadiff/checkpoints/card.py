@@ -94,6 +94,12 @@ _TEXT = {
 It knows the texts it was trained on and nothing else: what it writes resembles them, and nothing about its truth
 follows.""",
 }
+_PAIRS = """
+```
+dna-diff sample FOLDER --pairs sources.tsv -o predictions.tsv
+dna-diff evaluate FOLDER pairs.tsv
+```
+"""  # what trained on pairs is used for
 KINDS = {"dna": _DNA, "text": _TEXT, "ids": _IDS}
 """What a card says of the tokens, by what they are."""
 
@@ -117,7 +123,7 @@ def card(spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int
         length=spec["length"],
         algo=spec["algo"],
         facts=facts,
-        **KINDS[tokens],
+        **KINDS[tokens] | ({"use": _PAIRS} if spec.get("pairs") else {}),
     )
 
 

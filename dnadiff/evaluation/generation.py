@@ -195,7 +195,10 @@ def _divergences(samples: Samples, name: str, k: int, seed: int) -> tuple[float,
     if groups == 1:
         return value, np.full(_REPLICATES, np.nan)
     of_reference, of_row = (_resampled(groups, seed, who, k) for who in ("reference", name))
-    return value, js_divergence(of_reference @ reference, of_row @ row)
+    p, q = of_reference @ reference, of_row @ row
+    if not (p.any(-1) & q.any(-1)).all():  # a replicate of sequences shorter than a word has no spectrum
+        return value, np.full(_REPLICATES, np.nan)
+    return value, js_divergence(p, q)
 
 
 def _resampled(n: int, seed: int, *key: object) -> np.ndarray:
@@ -205,7 +208,7 @@ def _resampled(n: int, seed: int, *key: object) -> np.ndarray:
 
 
 def _spread(draws: np.ndarray) -> float | None:
-    """The standard deviation of bootstrap replicates; None if there was only one sequence to draw."""
+    """The standard deviation of bootstrap replicates; None if one cannot be had of every draw."""
     return None if np.isnan(draws).any() else float(draws.std(ddof=1))
 
 

@@ -17,6 +17,7 @@ from dnadiff.data.stream import sha256_of
 from dnadiff.errors import InputError
 from dnadiff.evaluation.generation import LONGEST_K, draw_samples, report
 from dnadiff.evaluation.picture import draw_picture, read_log
+from dnadiff.recipes.run_folder import run_config
 from dnadiff.recipes.tables import Column, check_out, publish, write_whole
 
 
@@ -115,6 +116,10 @@ def _loss(run: str | None) -> tuple[Any, dict[str, float]]:
         return None, {}
     from dnadiff.recipes.evaluate import validation_floors
 
+    config = run_config(run)
+    if config.task.name != "dna" or config.data.pairs:
+        what = "pairs" if config.data.pairs else "text"
+        raise InputError(f"--run {run}: was trained on {what}; a run that was trained on a genome would work")
     return read_log(Path(run) / "log.csv"), validation_floors(run)
 
 

@@ -31,6 +31,7 @@ from dnadiff.evaluation.likelihood import Scores, score
 from dnadiff.evaluation.text import CONVENTIONS, distinct, judged_rows, per_text, token_entropy
 from dnadiff.random import keyed_uniform
 from dnadiff.recipes.tables import Column, check_out, publish
+from dnadiff.training import ranks
 
 RUNS = (1, 2, 3)  # words of a run that distinct-n counts
 _TOGETHER = 16
@@ -74,6 +75,7 @@ class Judge:
         self.inputs, self._denoiser, spec = model.inputs, model.denoiser, model.spec
         self._objective = build_objective(scoring_section(spec), self._denoiser.process)
         self.bare = model.facts.get(ORIGIN) == "gpt2 folder"
+        self._denoiser.to(ranks.device())
         self._length, self._bos = int(spec["length"]), bool(spec.get("bos", False)) and not self.bare
 
     @property
@@ -92,7 +94,8 @@ class Judge:
             {name: array[start : start + _TOGETHER] for name, array in rows.items()}
             for start in range(0, len(owners), _TOGETHER)
         )
-        return per_text(score(self._denoiser, self._objective, batches, seed=self._seed), owners)
+        found = score(self._denoiser, self._objective, batches, seed=self._seed, device=ranks.device())
+        return per_text(found, owners)
 
 
 def _published(run: str) -> Converted:

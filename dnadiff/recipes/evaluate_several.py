@@ -1,6 +1,8 @@
 """One model on several genomes or texts: the zero-shot table, a row of the model for each beside its best floor."""
 
+import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from dnadiff.checkpoints.folder import model_folder
@@ -22,7 +24,7 @@ def evaluate_several(
 
     Args:
         run: Run folder or model folder.
-        asked: What to score, each with data of its own.
+        asked: What to score, each with data of its own and all with the same seed; None draws one for all.
         out: ``.json``, ``.tsv``, ``-`` or None, see ``tables.publish``.
         quiet: Print no progress.
         argv: The command line, for the provenance.
@@ -31,18 +33,19 @@ def evaluate_several(
         InputError: An input cannot be used.
     """
     check_out(out)
-    rows, told, inputs, unit, seed = [], [], {}, "base", None
+    check_seed(asked[0].seed, WHOLE)
+    seed = secrets.randbits(32) if asked[0].seed is None else asked[0].seed
+    rows, told, inputs, unit = [], [], {}, "base"
     with ranks.together(PATIENCE):
         for one in asked:
-            check_seed(one.seed, WHOLE)
-            part = scored(opened(run, one), WHOLE, quiet)
-            unit, seed = part.about["unit"], part.about["settings"]["seed"]
+            part = scored(opened(run, replace(one, seed=seed)), WHOLE, quiet)
+            unit = part.about["unit"]
             floors = dict(list(chosen_floors(part.floors).items())[-1:])
             found = summarise(part.model, floors, exact=part.about["exact"], unit=unit)
             rows += [{"data": one.data} | row for row in found]
             told += [*protocol(part.about, found)[: 1 + (one is asked[-1]) * 2], *part.about["notes"]]
             inputs |= {str(model_folder(run)): part.about["model"], part.about["genome"][0]: part.about["genome"][1]}
-    report = {"protocol": list(dict.fromkeys(told)), "rows": rows, "settings": {"run": run}}
+    report = {"protocol": list(dict.fromkeys(told)), "rows": rows, "settings": {"run": run, "seed": seed}}
     if ranks.rank() == 0:
         columns = [Column("data", "data"), *(COLUMNS if unit == "base" else TEXT_COLUMNS)]
         publish(out, report, columns, provenance(argv or [], seed, inputs), quiet)

@@ -146,12 +146,15 @@ def scored(job: Opened, shard: Shard, quiet: bool) -> ScorePart:
     denoiser, objective = job.denoiser, job.objective
     seed = job.about["settings"]["seed"]
     show = not quiet and ranks.rank() == 0
-    autocast = torch.autocast("cpu", torch.bfloat16) if asked.dtype == "bf16" else nullcontext()
+    device = ranks.device()
+    denoiser.to(device)
+    price = partial(score, denoiser, objective, seed=seed, samples=asked.samples, device=device)
+    autocast = torch.autocast(torch.device(device).type, torch.bfloat16) if asked.dtype == "bf16" else nullcontext()
     with autocast:
-        model = score(denoiser, objective, batches("scoring" * show), seed=seed, samples=asked.samples)
+        model = price(batches("scoring" * show))
         if asked.both_strands:
             turned = (reverse_complement(window, NUCLEOTIDES) for window in batches("other strand" * show))
-            model = average(model, score(denoiser, objective, turned, seed=seed, samples=asked.samples, strand="-"))
+            model = average(model, price(turned, strand="-"))
     floors = _floors(job.run, batches, job.dataset, asked.both_strands) if job.about["baseline"] else {}
     part = ScorePart(job.about, (here.number, here.of), model, floors)
     parts = [(f"process {other.shard[0]}", other) for other in ranks.gathered(part)]

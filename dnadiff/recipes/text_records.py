@@ -62,27 +62,28 @@ class TextRecorder:
             batch_size: How many are drawn at once, at least 1.
             progress: Told of every call of the network by how many tokens there are more.
         """
-        for start, walked in self._runs(items):
+        for start, walked, wanted in self._runs(items):
             sampler = self.samplers[len(start)]
             step = -(-batch_size // (sampler.rows_per_call or 1)) * (sampler.rows_per_call or 1)
             for first in range(0, len(walked), step):
                 batch = walked[first : first + step]
                 rows = sampler(self._rows(start, len(batch)), Draws(self.seed, batch), progress=progress).cpu().numpy()
-                made = [self._record(item, row, start) for item, row in zip(batch, rows, strict=True) if item in items]
+                made = [self._record(item, row, start) for item, row in zip(batch, rows, strict=True) if item in wanted]
                 yield Text(b"".join(made), len(made))
 
     def walked(self, items: range) -> range:
         """As many numbers as are walked to make some."""
-        return range(sum(len(walked) for _, walked in self._runs(items)))
+        return range(sum(len(walked) for _, walked, _ in self._runs(items)))
 
-    def _runs(self, items: range) -> Iterator[tuple[np.ndarray, range]]:
-        """The starts of some numbers, and the numbers that are walked for each: all that belong to their calls."""
+    def _runs(self, items: range) -> Iterator[tuple[np.ndarray, range, range]]:
+        """The starts of some numbers, the numbers walked for each, all that belong to their calls, and those wanted."""
         for i, start in enumerate(self.starts):
             low, high = max(items.start, i * self.each) - i * self.each, min(items.stop - i * self.each, self.each)
             if low < high:
                 together = self.samplers[len(start)].rows_per_call or 1
                 first, last = low // together * together, -(-high // together) * together
-                yield start, range(i * self.each + first, i * self.each + last)
+                at = i * self.each
+                yield start, range(at + first, at + last), range(at + low, at + high)
 
     def _rows(self, start: np.ndarray, count: int) -> torch.Tensor:
         bos = [self.model.tokenizer.bos_id] * self.model.bos

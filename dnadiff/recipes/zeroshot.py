@@ -79,6 +79,8 @@ def zeroshot(
     denoiser, spec = load(model), read_spec(model)
     if not isinstance(load_tokenizer(model), NucleotideTokenizer):
         raise InputError(f"{model}: reads no nucleotides; a model trained on DNA would work")
+    if spec.get("pairs", False):
+        raise InputError(f"{model}: was trained on pairs and scores targets of sources; dna-diff evaluate would work")
     scoring = scoring_section(spec)
     likelihood, objective = likelihood_in_words(scoring), build_objective(scoring, denoiser.process)
     if objective.exact and samples != 1:

@@ -73,6 +73,23 @@ def test_a_pretrained_copy_knows_the_genome_it_was_trained_on(trained, tmp_path,
     assert json.loads(out.read_text())["rows"] == [want]
 
 
+def test_several_genomes_are_scored_with_one_seed_that_is_told(trained, other, tmp_path):
+    words = ["evaluate", str(trained), other, str(trained.parent / "g.fa"), "--windows", "3", "-q", "-o"]
+    assert main([*words, str(tmp_path / "drawn.json")]) == 0
+    drawn = json.loads((tmp_path / "drawn.json").read_text())
+    seed = json.loads((tmp_path / "drawn.json.provenance.json").read_text())["seed"]
+    assert drawn["settings"]["seed"] == seed
+    assert main([*words, str(tmp_path / "again.json"), "--seed", str(seed)]) == 0
+    assert json.loads((tmp_path / "again.json").read_text()) == drawn
+
+
+def test_scores_are_computed_where_the_process_computes(trained, other, monkeypatch):
+    """On a device without values, which refuses to give any."""
+    monkeypatch.setattr("dnadiff.training.ranks.device", lambda: "meta")
+    with pytest.raises(RuntimeError, match="meta"):
+        evaluate(str(trained), other, windows=2, seed=1, quiet=True)
+
+
 def test_shards_of_a_model_merge_to_the_report_of_one_process(trained, other, tmp_path):
     words = [str(trained / "model"), other, "--seed", "1", "--batch-size", "4", "-q", "-o"]
     parts = [str(tmp_path / f"{number}.npz") for number in (1, 2)]

@@ -119,7 +119,12 @@ def test_windows_are_cut_for_every_method_and_their_ends_written(config, place):
 
 
 def test_what_does_not_go_together_is_one_line(trained, from_left, place, pairs, capsys):
+    picture = ["--run", str(trained), "--picture", str(place / "x.png")]
+    genome = write_genome(place / "real.fa")
     for words, line in (
+        (["bench", "zeroshot", str(trained)], "was trained on pairs and scores targets of sources; dna-diff evaluate"),
+        (["bench", "zeroshot", str(trained / "model"), genome], "was trained on pairs and scores targets of sources"),
+        (["compare", genome, genome, *picture], "was trained on pairs; a run that was trained on a genome would work"),
         (
             ["sample", str(trained)],
             "was trained on pairs and writes targets of sources; sample --pairs FILE would work",

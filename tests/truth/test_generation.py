@@ -126,6 +126,13 @@ def test_report_tells_order_from_noise():
     assert rows["synthetic"]["bases"] == rows["real"]["bases"] == 12_000
 
 
+def test_a_sequence_shorter_than_a_word_leaves_no_error_and_is_no_mistake():
+    samples = draw_samples([random_codes(500, 1)], [codes("A"), random_codes(50, 2)], seed=0)
+    row = report(samples, (1, 3), seed=1)[0]
+    assert row["js_3"] > 0 and row["js_3_error"] is row["js_3_excess_error"] is None
+    assert row["js_1_error"] > 0, "every draw has words of one base"
+
+
 def test_bootstrap_error_of_the_mean_gc_is_the_textbook_one():
     samples = draw_samples([random_codes(90_000, 5)], [random_codes(100, 100 + i) for i in range(400)], seed=1)
     row = next(r for r in report(samples, (1,), seed=1) if r["name"] == "synthetic")

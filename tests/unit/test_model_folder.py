@@ -234,3 +234,10 @@ def test_build_denoiser_takes_the_spec_at_its_word():
     )
     assert denoiser.time_conditioning and denoiser.process.schedule.eps == 0.1
     assert denoiser.parameterization.allowed == BASES and denoiser.process.mask_id == MASK
+
+
+def test_the_card_of_a_model_of_pairs_names_commands_that_take_it(tmp_path):
+    spec = {**SPEC, "pairs": {"source_length": None}}
+    save_model(tmp_path / "m", tiny_denoiser(), NucleotideTokenizer(), spec, {})
+    text = (tmp_path / "m" / "README.md").read_text()
+    assert "dna-diff sample FOLDER --pairs sources.tsv" in text and "synthetic.fa" not in text

@@ -2,18 +2,23 @@
 
 import functools
 import itertools
+import json
 
+import numpy as np
 import pytest
 import torch
 
 from dnadiff.data.fasta_writer import fasta_record
+from dnadiff.data.text_tokenizers import ByteTokenizer
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.diffusion import BlockSampler, FirstHitting
 from dnadiff.random import Draws
 from dnadiff.recipes.model import Model
 from dnadiff.recipes.records import Recorder
+from dnadiff.recipes.text_records import text_recorder
+from dnadiff.recipes.walk import Walk
 from tests.oracle import BOS, MASK
-from tests.tiny import tiny_denoiser
+from tests.tiny import SPEC, tiny_denoiser
 
 MODEL = Model(tiny_denoiser(), NucleotideTokenizer(), window=15, bos=True, name="step=1 model=x", block_size=4)
 
@@ -77,3 +82,20 @@ def test_progress_counts_every_base():
     made = []
     list(recorder(10).records(range(3), 2, made.append))
     assert sum(made) == 30
+
+
+@pytest.mark.parametrize("together", [1, 2, 4])
+@pytest.mark.parametrize("items", [range(9), range(2, 7)])
+def test_every_text_is_made_once_however_many_are_read_together(together, items):
+    """Three texts of each of three prompts: the calls of a prompt reach into the numbers of the next one."""
+    words = ByteTokenizer()
+    subs = {"name": "subs", "mask_id": words.mask_id, "allowed": list(words.clean_ids)}
+    denoiser = tiny_denoiser(backbone={**SPEC["backbone"], "vocab_size": words.vocab_size}, parameterization=subs)
+    starts = [np.append(words.encode(prompt), [words.mask_id] * 2) for prompt in "abc"]
+    model = Model(denoiser, words, window=16, bos=False, name="")
+    makes = text_recorder(model, Walk(rows_per_call=together), 5, starts, 3)
+    texts = list(makes.records(items, 64, lambda _: None))
+    lines = [json.loads(line) for text in texts for line in text.fasta.splitlines()]
+    assert [line["sample"] for line in lines] == [item + 1 for item in items]
+    assert [line["text"][0] for line in lines] == ["abc"[item // 3] for item in items]
+    assert sum(text.records for text in texts) == len(items)
