@@ -94,9 +94,8 @@ class Revising(Sampler):
         wanted, of_rows = (x == self.process.mask_id)[rows], conditions.rows(rows)
         y = torch.where(wanted, self.process.noise(self._uniform(draws, "begin", 0, x)), x[rows])
         if of_rows.allowed is not None:  # a token that may not come must not be what the others are drawn by
-            y = torch.where(
-                of_rows.allowed.gather(-1, y[..., None])[..., 0] | ~wanted, y, of_rows.allowed.long().argmax(-1)
-            )
+            possible = of_rows.allowed & self.denoiser.parameterization.allowed_mask(of_rows.allowed.shape[-1])
+            y = torch.where(possible.gather(-1, y[..., None])[..., 0] | ~wanted, y, possible.long().argmax(-1))
         t = torch.zeros(len(y), dtype=torch.float64, device=x.device)
         for step in range(self.steps):
             before, log_p = y, self.denoiser(y, t, labels=of_rows.labels)
