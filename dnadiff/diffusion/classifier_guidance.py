@@ -29,6 +29,7 @@ Constants of a position drop out when it is normalised, so it is enough to add t
 and samplers know nothing of it.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -63,10 +64,10 @@ def classifier_guided(denoiser: Denoiser, classifier: Classifier, gamma: float, 
         steps: A name of ``STEPS``.
 
     Raises:
-        InputError: gamma is negative or no number, there are no such steps, or the denoiser is of another kind.
+        InputError: gamma is negative or not finite, there are no such steps, or the denoiser is of another kind.
     """
-    if not gamma >= 0:
-        raise InputError(f"gamma={gamma}: needs a number of at least 0")
+    if not 0 <= gamma < math.inf:
+        raise InputError(f"gamma={gamma}: needs a finite number of at least 0")
     if steps not in STEPS:
         raise InputError(f"steps={steps}: {did_you_mean(steps, STEPS)}")
     if not isinstance(denoiser.parameterization, Subs):

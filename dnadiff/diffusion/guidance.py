@@ -12,6 +12,8 @@ Constants of a position drop out when it is normalised, so it is enough to combi
 backbone around a backbone: parameterization, samplers and caches know nothing of it.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -32,11 +34,11 @@ def classifier_free(denoiser: Denoiser, gamma: float, n_classes: int) -> Denoise
         n_classes: Number of labels; label ``n_classes`` stands for "none".
 
     Raises:
-        InputError: gamma is negative or no number, there are no classes, or the parameterization does not normalise
+        InputError: gamma is negative or not finite, there are no classes, or the parameterization does not normalise
             logits.
     """
-    if not gamma >= 0:
-        raise InputError(f"gamma={gamma}: needs a number of at least 0")
+    if not 0 <= gamma < math.inf:
+        raise InputError(f"gamma={gamma}: needs a finite number of at least 0")
     if n_classes < 1:
         raise InputError("this model was trained without labels (n_classes=0); guidance needs one trained with them")
     if not isinstance(denoiser.parameterization, Subs | NextToken):

@@ -50,7 +50,9 @@ class Autoregressive(Sampler):
             last = torch.full((len(x), 1), new.shape[1] - 1, device=x.device)
             log_p = self.denoiser(new, t, pattern=BlockCausal(1), labels=conditions.labels, cache=cache, at=last)
             cache.commit(new.shape[1])
-            drawn = self.draw(log_p, u[:, i : i + 1], conditions.allowed_at(torch.full_like(last, i)))[:, 0]
+            allowed = conditions.allowed_at(torch.full_like(last, i))
+            here = masked[:, i, None, None]  # rows that have a token there keep it, whatever may come
+            drawn = self.draw(log_p, u[:, i : i + 1], None if allowed is None else allowed | ~here)[:, 0]
             x[:, i] = torch.where(masked[:, i], drawn, x[:, i])
             conditions.progress(int(masked[:, i].sum()))
         return x

@@ -143,6 +143,7 @@ class Sampler(abc.ABC):
             )
         if allowed is not None:
             allowed = allowed.to(x.device).expand(*x.shape, allowed.shape[-1])
+        labels = None if labels is None else labels.to(x.device)
         conditions = Conditions(allowed, labels, progress or (lambda _: None))
         size = self.rows_per_call or (1 if x.device.type == "cpu" else max(1, len(x)))
         for start in range(0, len(x), size):

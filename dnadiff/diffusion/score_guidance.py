@@ -19,6 +19,7 @@ step; there the limit is p(x) exp(gamma score(x)) / Z. Elsewhere early steps loo
 nothing of each other. Scores that differ by much more than 1 / gamma leave one candidate of weight, the best of K.
 """
 
+import math
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -53,8 +54,8 @@ class ScoreGuided(Sampler):
         if not isinstance(steps, Revealing):
             raise InputError(f"steps: found {type(steps).__name__}; FirstHitting or Ancestral would work")
         super().__init__(steps.denoiser, truncation=steps.truncation, rows_per_call=steps.rows_per_call)
-        if not gamma >= 0:
-            raise InputError(f"gamma={gamma}: needs a number of at least 0")
+        if not 0 <= gamma < math.inf:
+            raise InputError(f"gamma={gamma}: needs a finite number of at least 0")
         if candidates < 1:
             raise InputError(f"candidates={candidates}: needs 1 or more")
         self.steps, self.score, self.gamma, self.candidates = steps, score, gamma, candidates

@@ -98,7 +98,8 @@ class LowComplexity(Stop):
         n = len(self.letters)
         letter = (tokens[..., None] == torch.tensor(self.letters, device=tokens.device)).int()
         index, known = letter.argmax(-1), letter.any(-1)
-        words = index.unfold(1, self.word, 1) @ (n ** torch.arange(self.word, device=tokens.device))
+        places = n ** torch.arange(self.word, device=tokens.device)
+        words = (index.unfold(1, self.word, 1) * places).sum(-1)  # a GPU has no matrix products of whole numbers
         words = torch.where(known.unfold(1, self.word, 1).all(-1), words, n**self.word)
         counts = torch.zeros(len(tokens), n**self.word + 1, dtype=torch.float64, device=tokens.device)
         counts = counts.scatter_add(1, words, torch.ones_like(words, dtype=torch.float64))[:, :-1]

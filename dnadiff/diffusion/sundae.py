@@ -89,23 +89,25 @@ class Revising(Sampler):
 
     def walk(self, x: Tensor, draws: Draws, conditions: Conditions) -> Tensor:
         """Rows (B, L) with every mask replaced; of the candidates of a row the one of the least cross-entropy."""
-        many, shape = self.candidates, (self.candidates, x.shape[1])
+        many = self.candidates
         rows = torch.arange(len(x), device=x.device).repeat_interleave(many)
         wanted, of_rows = (x == self.process.mask_id)[rows], conditions.rows(rows)
-        y = torch.where(
-            wanted, self.process.noise(draws.uniform("begin", 0, *shape).to(x.device).flatten(0, 1)), x[rows]
-        )
+        y = torch.where(wanted, self.process.noise(self._uniform(draws, "begin", 0, x)), x[rows])
         if of_rows.allowed is not None:  # a token that may not come must not be what the others are drawn by
-            y = torch.where(
-                of_rows.allowed.gather(-1, y[..., None])[..., 0] | ~wanted, y, of_rows.allowed.long().argmax(-1)
-            )
+            possible = of_rows.allowed & self.denoiser.parameterization.allowed_mask(of_rows.allowed.shape[-1])
+            y = torch.where(possible.gather(-1, y[..., None])[..., 0] | ~wanted, y, possible.long().argmax(-1))
         t = torch.zeros(len(y), dtype=torch.float64, device=x.device)
         for step in range(self.steps):
             before, log_p = y, self.denoiser(y, t, labels=of_rows.labels)
-            u = draws.uniform("step", step, *shape).to(x.device).flatten(0, 1)
+            u = self._uniform(draws, "step", step, x)
             allowed = None if of_rows.allowed is None else of_rows.allowed | ~wanted[..., None]
             y = torch.where(wanted, self.draw(log_p, u, allowed), y)
             conditions.progress(int(wanted.sum()) // many if step == self.steps - 1 else 0)
         cost = -log_p.gather(-1, before[..., None])[..., 0].double()
         best = torch.where(wanted, cost, 0.0).sum(-1).view(len(x), many).argmin(-1)
         return y.view(len(x), many, -1)[torch.arange(len(x), device=x.device), best]
+
+    def _uniform(self, draws: Draws, stream: str, step: int, x: Tensor) -> Tensor:
+        """A uniform for every position of every candidate of the rows x (B, L), (B * candidates, L) float64."""
+        u = draws.uniform(stream, step, x.shape[1], self.candidates)  # positions first: windows that slide share them
+        return u.to(x.device).transpose(1, 2).flatten(0, 1)

@@ -4,6 +4,7 @@ All act on log-probabilities (..., V) in nats and return normalised ones in floa
 of them makes a sampler draw from something else than the model's p(x): less diverse, often more plausible.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -45,11 +46,12 @@ def tempered(log_p: Tensor, temperature: float) -> Tensor:
     """The logarithm of p^(1 / temperature), normalised: below 1 sharper, above 1 flatter.
 
     Raises:
-        InputError: The temperature is not above 0.
+        InputError: The temperature is not above 0, or infinite.
     """
-    if not temperature > 0:
-        raise InputError(f"temperature={temperature}: needs a number above 0")
-    return (log_p.double() / temperature).log_softmax(-1)
+    if not 0 < temperature < math.inf:
+        raise InputError(f"temperature={temperature}: needs a finite number above 0")
+    log_p = log_p.double()
+    return ((log_p - log_p.amax(-1, keepdim=True)) / temperature).log_softmax(-1)  # the likeliest stays above -inf
 
 
 def nucleus(log_p: Tensor, p: float) -> Tensor:

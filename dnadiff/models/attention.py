@@ -366,7 +366,7 @@ def _flex(sight: _Sight) -> Attention:
         return allowed if valid is None else (allowed & valid[b, column]) | (query == key)
 
     batch = len(valid) if valid is not None else len(queries) if queries.ndim == 2 else None
-    device = "cpu" if sight.device is None else sight.device.type
+    device = sight.device or "cpu"
     blocks = create_block_mask(sees, batch, None, queries.shape[-1], n - start, device=device)
 
     def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -40,12 +40,16 @@ def conditioned(model: Model, walk: Walk) -> Model:
     return replace(model, denoiser=denoiser.eval(), name=f"{model.name} label={walk.label}{guided}")
 
 
-def check_length(model: Model, bases: int) -> None:
-    """Nothing if sequences of so many bases can be generated.
+def check_length(model: Model, bases: int, stride: int | None = None) -> None:
+    """Nothing if sequences of so many bases can be generated, by a window that slides if there is a stride.
 
     Raises:
-        InputError: They are longer than what the classifier that guides the model reads.
+        InputError: They are longer than what the classifier that guides the model reads, or than the positions that
+            the network has learned.
     """
+    if stride is None and model.positions is not None and bases > model.positions - model.bos:
+        most = f"{model.positions - model.bos:,}, the most that it has learned the positions of"
+        raise InputError(f"{model.name}: found sequences of {bases:,}; {most}, would work")
     if model.judged is not None and bases > model.judged:
         raise InputError(
             f"--classifier: found sequences of {bases:,} bases; {model.judged:,}, the most that it reads, would work"

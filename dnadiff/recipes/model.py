@@ -33,6 +33,7 @@ class Model(Generic[T]):
         judged: Bases at most that the classifier which guides it reads; None without one.
         documents: Whether every window was a document, of text.
         pairs: Whether it was trained on pairs of a source and a target.
+        positions: Tokens of the longest sequence, if the network learned its positions one by one; else None.
     """
 
     denoiser: Denoiser
@@ -45,6 +46,7 @@ class Model(Generic[T]):
     judged: int | None = None
     documents: bool = False
     pairs: bool = False
+    positions: int | None = None
 
 
 def open_model(run: str | Path) -> Model[NucleotideTokenizer]:
@@ -85,5 +87,5 @@ def _opened(
     blocks = spec.get("block_size")
     return Model(
         denoiser.to(ranks.device()), tokenizer, window, bos, name, blocks, classes, documents=whole,
-        pairs=bool(spec.get("pairs", False)),
+        pairs=bool(spec.get("pairs", False)), positions=spec["backbone"].get("positions"),
     )  # fmt: skip

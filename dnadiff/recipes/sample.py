@@ -92,7 +92,7 @@ def sample(
     text, given = isinstance(model.tokenizer, TextTokenizer), prompts_of(prompt, prompts)
     _check_kind(text, out, given, fill)
     filled = starts_of(model, given, length, fill) if text else []
-    length = _length(model, length)
+    length = _length(model, length, walk.stride)
     if seed is None:
         earlier = earlier_seed(file) if file and resume else None
         seed = secrets.randbits(32) if earlier is None else earlier
@@ -142,12 +142,12 @@ def _check_kind(text: bool, out: str | Path, prompts: Sequence[str], fill: bool)
         raise InputError(f"{flag}: is for models of text; dna-diff design completes templates of bases")
 
 
-def _length(model: Model[Any], length: int | None) -> int:
+def _length(model: Model[Any], length: int | None, stride: int | None) -> int:
     """Bases or tokens of a sequence, a training window if nothing was asked for."""
     length, most = model.window if length is None else length, FARTHEST * model.window
     if length < 1 or (length > most and model.block_size is None):
         raise InputError(f"--length {length}: the model read {model.window} bases at a time; 1 to {most} would work")
-    check_length(model, length)
+    check_length(model, length, stride)
     return length
 
 

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch.nn.attention import flex_attention
 
 from dnadiff.errors import InputError
-from dnadiff.models.attention import BlockCausal, BlockDiffusion, Full, attend
+from dnadiff.models.attention import BlockCausal, BlockDiffusion, Full, attend, look
 from dnadiff.models.cache import KVCache
 from dnadiff.models.dit import DiT
 
@@ -121,6 +122,14 @@ def test_flex_equals_sdpa_without_gradients():
             want = attend(q, k, v, pattern=pattern, valid=keys)
             got = attend(q, k, v, pattern=pattern, valid=keys, backend="flex")
             torch.testing.assert_close(got, want, atol=1e-5, rtol=0)
+
+
+def test_flex_prepares_its_mask_on_the_device_of_the_tensors_not_on_the_first_of_its_kind(monkeypatch):
+    asked = []
+    monkeypatch.setattr(flex_attention, "create_block_mask", lambda *args, device: asked.append(torch.device(device)))
+    second = torch.device("cuda", 1)
+    look(BlockCausal(4), 8, at=torch.tensor([[0, 5]]), device=second, backend="flex")
+    assert asked == [second]
 
 
 def test_backends_refuse_what_they_cannot_do():

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from dnadiff.diffusion import Ancestral, BlockSampler, FirstHitting, Truncation, block_sampler, restricted
 from dnadiff.diffusion.stopping import EndToken, LowComplexity
@@ -323,6 +324,20 @@ def test_low_complexity_is_relative_to_the_alphabet():
         assert rule.end(repeats[name][:, 1:], made[:, 1:], 4).tolist() == [-1], "too short to tell"
     assert rule.end(random, made, 4).tolist() == [-1]
     assert LowComplexity((7, 8), span=64).complexity(repeats["two letters"]).item() > 0.9
+
+
+class NoProductsOfWholeNumbers(TorchFunctionMode):
+    """What a GPU refuses: matrix products of whole numbers."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        product = func in (torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.einsum)
+        assert not product or any(x.is_floating_point() for x in args if isinstance(x, torch.Tensor))
+        return func(*args, **kwargs or {})
+
+
+def test_complexity_can_be_computed_on_a_gpu():
+    with NoProductsOfWholeNumbers():
+        assert LowComplexity(BASES, span=64).complexity(torch.full((1, 64), BASES[0])).item() == 0
 
 
 def math_entropy(counts):

@@ -173,3 +173,9 @@ def test_first_hitting_needs_a_token_a_step():
 def test_ancestral_needs_a_step():
     with pytest.raises(InputError, match="steps=0"):
         Ancestral(tiny_denoiser(), 0)
+
+
+def test_what_is_asked_of_rows_goes_where_the_rows_are():
+    x, allowed, labels = torch.full((2, L), MASK, device="meta"), torch.ones(VOCAB, dtype=torch.bool), torch.ones(2)
+    ((_, conditions),) = FirstHitting(tiny_denoiser()).calls(x, allowed, labels, None)
+    assert conditions.allowed.is_meta and conditions.labels.is_meta

@@ -134,7 +134,7 @@ def test_what_a_classifier_rules_out_is_never_drawn():
         assert bool((out == BASES[0]).any()) is drawn
 
 
-@pytest.mark.parametrize("gamma", [-0.5, math.nan])
+@pytest.mark.parametrize("gamma", [-0.5, math.nan, math.inf])
 def test_impossible_strengths(gamma):
     with pytest.raises(InputError, match="gamma="):
         classifier_guided(unconditional(), linear, gamma)

@@ -93,7 +93,7 @@ def test_next_token_models_are_guided_through_their_cache():
     assert torch.equal(out[:, 1:], drawn)
 
 
-@pytest.mark.parametrize("gamma", [-0.5, math.nan])
+@pytest.mark.parametrize("gamma", [-0.5, math.nan, math.inf])
 def test_impossible_strengths(gamma):
     with pytest.raises(InputError, match="gamma="):
         classifier_free(tiny_labelled(), gamma, 2)

@@ -80,6 +80,17 @@ def test_allowed_tokens_are_renormalised_from_left_to_right():
     assert chi_square_p(sampled(allowed=allowed), want) > 1e-3
 
 
+def test_what_is_given_need_not_be_allowed_whatever_rows_it_is_read_with():
+    x = torch.tensor([(BOS, MASK, 7, MASK), (BOS, MASK, MASK, MASK)])
+    allowed = torch.zeros(2, LENGTH + 1, VOCAB, dtype=torch.bool)
+    allowed[..., list(BASES)] = True
+    allowed[0, 2] = False  # nothing is drawn there
+    alone, together = (
+        Autoregressive(ideal_next_token(), rows_per_call=rows)(x, Draws(0, [0, 1]), allowed=allowed) for rows in (1, 2)
+    )
+    assert torch.equal(alone, together) and together[0, 2] == 7
+
+
 def test_cached_is_uncached():
     denoiser, x = tiny_next_token(), start_of(6)
     with torch.no_grad():

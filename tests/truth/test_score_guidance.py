@@ -178,7 +178,7 @@ def test_scores_that_are_none_are_refused(found, told):
         sampler(torch.full((1, LENGTH), MASK), Draws(0, [0]))
 
 
-@pytest.mark.parametrize(("gamma", "candidates"), [(-1.0, 4), (math.nan, 4), (1.0, 0)])
+@pytest.mark.parametrize(("gamma", "candidates"), [(-1.0, 4), (math.nan, 4), (math.inf, 4), (1.0, 0)])
 def test_impossible_settings(gamma, candidates):
     with pytest.raises(InputError, match=r"gamma=|candidates="):
         ScoreGuided(FirstHitting(ideal()), score, gamma, candidates=candidates)

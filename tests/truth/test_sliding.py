@@ -1,13 +1,16 @@
 """A sliding window: its law on the table, what it is when one window holds all, and what the network sees."""
 
+import itertools
+
 import pytest
 import torch
 
-from dnadiff.diffusion import Autoregressive, FirstHitting, Sliding
+from dnadiff.diffusion import Autoregressive, FirstHitting, Revising, Sliding
 from dnadiff.errors import InputError
 from dnadiff.random import Draws
 from tests.oracle import BASES, BOS, LENGTH, MASK, SEQUENCES, P, chi_square_p, ideal
 from tests.tiny import tiny_denoiser, tiny_next_token
+from tests.truth.test_sundae import REVISE
 
 N, LONG = 4000, LENGTH + 2
 
@@ -76,6 +79,16 @@ def test_uniforms_belong_to_positions_not_to_windows():
     x[:, [7, 15, 23]] = MASK
     drawn = Sliding(FirstHitting(denoiser), 8, 8)(x, Draws(0, range(8)))[:, [7, 15, 23]]
     assert (drawn != drawn[:, :1]).any()
+
+
+def test_uniforms_of_candidates_belong_to_positions_too():
+    sampler, seen = Revising(tiny_denoiser(**REVISE), 1, 4), []
+    draw = sampler.draw
+    sampler.draw = lambda log_p, u, allowed: seen.append(u) or draw(log_p, u, allowed)
+    Sliding(sampler, 8, 1)(torch.full((1, 11), MASK), Draws(0, [0]))
+    for before, after in itertools.pairwise(seen):
+        assert torch.equal(after[:, :-1], before[:, 1:])
+    assert torch.cat([seen[0], *(u[:, -1:] for u in seen[1:])], dim=1).unique().numel() == 4 * 11
 
 
 def test_next_token_models_slide_too():

@@ -121,5 +121,10 @@ def test_what_may_not_come_never_comes():
     allowed[..., [BASES[0], BASES[3]]] = True
     out = Revising(model, 2, 3)(x, Draws(1, np.arange(4)), allowed=allowed)
     assert bool(torch.isin(out, torch.tensor([BASES[0], BASES[3]])).all())
+    allowed = ~torch.zeros_like(allowed).index_fill(-1, torch.tensor(BASES[:1]), True)  # ids that are no bases too
+    read = []
+    model.backbone.register_forward_pre_hook(lambda module, args: read.append(args[0].clone()))
+    Revising(model, 2, 3)(x, Draws(1, np.arange(4)), allowed=allowed)
+    assert bool(torch.isin(torch.cat(read), torch.tensor(BASES[1:])).all())
     with pytest.raises(InputError, match="candidates=0"):
         Revising(model, 2, 0)

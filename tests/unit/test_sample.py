@@ -20,7 +20,7 @@ from dnadiff.recipes.model import Model
 from dnadiff.recipes.sample import sample
 from dnadiff.recipes.walk import SAMPLERS, Walk, paced, settled
 from dnadiff.verbs import walk as verbs
-from tests.oracle import BASES, BOS, MASK
+from tests.oracle import BASES, BOS, MASK, VOCAB
 from tests.tiny import SPEC, tiny_denoiser, tiny_next_token
 
 
@@ -132,6 +132,18 @@ def test_models_with_other_tokens_still_give_bases_and_bos_is_not_one(tmp_path):
     sample(run, tmp_path / "x.fa", n=3, seed=1, quiet=True)
     for record in records(tmp_path / "x.fa"):
         assert len(record) == 15 and set(record.seq) <= set("ACGT")
+
+
+@pytest.mark.parametrize("blocks", [{}, {"block_size": 4}])
+def test_sequences_longer_than_the_learned_positions_are_refused_before_anything_is_written(tmp_path, capfd, blocks):
+    sizes = {"vocab_size": VOCAB, "hidden_size": 8, "n_blocks": 1, "n_heads": 2, "positions": 16}
+    run = publish(tmp_path / "run", bos=True, backbone={"name": "gpt2", **sizes}, **blocks)
+    with pytest.raises(InputError, match="found sequences of 16; 15, the most that it has learned"):
+        sample(run, n=1, length=16, seed=1, quiet=True)
+    assert not capfd.readouterr().out
+    sample(run, tmp_path / "x.fa", n=1, length=15, seed=1, quiet=True)
+    if not blocks:
+        sample(run, tmp_path / "y.fa", n=1, length=40, seed=1, walk=Walk(stride=5), quiet=True)
 
 
 def test_bf16_is_another_precision_of_the_same_thing(run, tmp_path):

@@ -44,6 +44,7 @@ def test_tempered():
     assert probabilities(tempered(LOG_P, 1e6)) == pytest.approx([0.25] * 4, abs=1e-5)
     impossible = torch.tensor([math.log(0.5), math.log(0.5), -math.inf])
     assert probabilities(tempered(impossible, 100.0)) == [0.5, 0.5, 0]
+    assert probabilities(tempered(LOG_P, 5e-324)) == [0, 1, 0, 0]
 
 
 def test_top_k():
@@ -68,7 +69,7 @@ def test_impossible_settings(call):
         call()
 
 
-@pytest.mark.parametrize("temperature", [0, -1, math.nan])
+@pytest.mark.parametrize("temperature", [0, -1, math.nan, math.inf])
 def test_impossible_temperatures(temperature):
     with pytest.raises(InputError, match="temperature"):
         tempered(LOG_P, temperature)
