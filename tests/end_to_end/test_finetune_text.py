@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from dnadiff.checkpoints.folder import load_tokenizer
 from dnadiff.cli import main
 from dnadiff.config import compose_finetune
 from dnadiff.errors import InputError
+from dnadiff.recipes import predict
 from tests.labels import write_task
 from tests.runs import SETTINGS as TRAINING
 
@@ -105,6 +107,19 @@ def test_the_predictor_reads_tables_and_python_text(world, tmp_path):
         model.predict(["word"], both_strands=True)
     with pytest.raises(InputError, match="judges text"):
         class_guide(model, "1")
+
+
+@pytest.mark.parametrize("flags", [[], ["-q"]])
+def test_the_progress_of_predictions_is_not_shown_if_nobody_wants_it(world, tmp_path, monkeypatch, flags):
+    shown = []
+
+    def bar(total, quiet, unit):
+        shown.append(quiet)
+        return nullcontext(lambda count: None)
+
+    monkeypatch.setattr(predict, "progress_bar", bar)
+    assert main(["predict", "done", "task/dev.tsv", "-o", str(tmp_path / "x.tsv"), *flags]) == 0
+    assert shown == [bool(flags)]
 
 
 def test_a_run_of_text_is_begun_with_its_tokens_and_read_from_the_left(world, tmp_path):
