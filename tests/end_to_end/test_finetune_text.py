@@ -199,6 +199,19 @@ def test_the_convention_of_glue_is_a_preset():
     assert compose_finetune(["convention=glue"]).optim.lr == 2e-5
 
 
+def test_a_suite_of_text_is_run_by_each_protocol(world, tmp_path, capsys):
+    rows = [("so good", 1), ("so bad", 0), ("good film", 1), ("bad film", 0)]
+    lines = [json.dumps({"text": text, "label": label}) + "\n" for text, label in rows]
+    (tmp_path / "mood.jsonl").write_text("".join(lines))
+    few = ["train.epochs=1", "bootstrap=0", "data.valid_fraction=0", "train.metric=accuracy", "baselines=false"]
+    few += ["data.test_fraction=0.5"]  # leaves examples to draw of so few
+    words = ["bench", "run", "own", "--model", "ar", "--data", str(tmp_path), "-o", str(tmp_path / "out"), *few]
+    assert main([*words, "--protocol", "leave_one_out"]) == 0
+    out, err = capsys.readouterr()
+    assert "4 train; " not in err and " tokens, half up to " in err and " bp" not in err
+    assert "each example tested by a model of all others, seed 1" in out and "n 4" in out
+
+
 def test_the_benchmark_makes_its_table_and_repeats_nothing(world, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(glue, "STARTS", {"scratch": None, "AR": "ar"})
     few = [word.replace("vocab_size=4096", "vocab_size=280") for word in glue.PRETRAINING]
