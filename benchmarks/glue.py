@@ -130,7 +130,7 @@ def data_of(name: str, args: argparse.Namespace) -> Path:
 def settings_of(name: str, side: str, args: argparse.Namespace) -> list[str]:
     """What every fine-tuning of a task from a start is asked for."""
     task, large = TASKS[name], side in ENCODERS
-    rate, length = (args.encoder_lr, read_length(args) - 1) if large else (args.lr, task.length)
+    rate, length = (args.encoder_lr, read_length(args) - 2) if large else (args.lr, task.length)
     return [
         "convention=glue", f"optim.lr={rate:g}", f"train.epochs={args.epochs:g}", f"train.metric={task.metric}",
         f"data.length={length}", "data.crop=true", "baselines=false", "bootstrap=0",

@@ -10,7 +10,7 @@ ENCODER_FAULTS = (
     Fault(
         "the first segment left out",
         "dnadiff/checkpoints/encoder.py",
-        'named["place.weight"][unused:] + named["segments.weight"][0]',
+        'named["place.weight"][unused:] + first',
         'named["place.weight"][unused:]',
         PARITY,
     ),

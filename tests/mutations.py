@@ -173,8 +173,8 @@ FAULTS = (
     Fault(
         "the loss normalised by valid tokens",
         "dnadiff/training/module.py",
-        'loss.nll * batch["weight"], 0.0).sum() / loss.nll.numel()',
-        'loss.nll * batch["weight"], 0.0).sum() / loss.valid.sum()',
+        'sent(batch["weight"], self.device), 0.0).sum() / loss.nll.numel()',
+        'sent(batch["weight"], self.device), 0.0).sum() / loss.valid.sum()',
         ("tests/unit/test_training_module.py",),
     ),
     Fault(

@@ -5,8 +5,9 @@ Such a model gives p(token | what is not masked) and was trained at one masking 
 masked diffusion, which asks for all rates; continued with that loss it becomes MDLM (Sahoo et al. 2024, sec. 5.3).
 
 The network is ``models.encoder.Bert``; nothing of the transformers library is imported. The embedding of the first
-segment goes into the positions, and RoBERTa's first two positions, which are padding's, are left out. The pooler and
-the head for sentence order are not read. Windows begin with [CLS] and end with [SEP], as in pre-training.
+segment goes into the positions, the difference of the second to it, if there is one, stays, and RoBERTa's first two
+positions, which are padding's, are left out. The pooler and the head for sentence order are not read. Windows begin
+with [CLS] and end with [SEP], as in pre-training.
 """
 
 import re
@@ -75,7 +76,7 @@ def read_encoder(folder: Path, values: Mapping[str, Any], tokenizer: str | None)
     if words.vocab_size != len(named["embed.weight"]):
         found = f"has {words.vocab_size} tokens, the model {len(named['embed.weight'])}"
         raise InputError(f"{tokenizer or folder}: its tokenizer {found}; the model's own would work")
-    spec = _spec(reader, kind, words)
+    spec = _spec(reader, kind, words, segments=len(named["segments.weight"]) > 1)
     placed = _with_segment(named, KINDS[kind])
     check_weights({name: (tuple(value.shape), "F32") for name, value in placed.items()}, spec, file)
     denoiser = build_denoiser(spec)
@@ -98,13 +99,13 @@ def _tokenizer(folder: Path, asked: str | None) -> SubwordTokenizer:
     return words
 
 
-def _spec(reader: Reader, kind: str, words: SubwordTokenizer) -> dict[str, Any]:
+def _spec(reader: Reader, kind: str, words: SubwordTokenizer, *, segments: bool) -> dict[str, Any]:
     width, positions = reader.whole("hidden_size"), reader.whole("max_position_embeddings", 512) - KINDS[kind]
     backbone = {
         "name": "bert", "vocab_size": words.vocab_size, "hidden_size": width,
         "n_blocks": reader.whole("num_hidden_layers"), "n_heads": reader.whole("num_attention_heads"),
         "positions": positions, "mlp_size": reader.whole("intermediate_size", 4 * width),
-        "norm_eps": reader.real("layer_norm_eps", 1e-12),
+        "norm_eps": reader.real("layer_norm_eps", 1e-12), "segments": segments,
     }  # fmt: skip
     return {
         "algo": "mlm",
@@ -136,5 +137,6 @@ def _names(stored: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _with_segment(named: Mapping[str, Tensor], unused: int) -> dict[str, Tensor]:
     """The weights with the first segment in the positions, of which the first few are left out."""
-    place = named["place.weight"][unused:] + named["segments.weight"][0]
-    return {name: value for name, value in named.items() if name != "segments.weight"} | {"place.weight": place}
+    first, *others = named["segments.weight"]
+    moved = {"place.weight": named["place.weight"][unused:] + first} | ({"second": others[0] - first} if others else {})
+    return {name: value for name, value in named.items() if name != "segments.weight"} | moved

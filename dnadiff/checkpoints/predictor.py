@@ -78,7 +78,8 @@ def build_predictor(spec: Spec) -> Predictor:
 def frame_of(spec: Spec, tokenizer: Tokenizer = NUCLEOTIDES) -> RowFrame:
     """How sequences, or texts by their tokenizer, become the rows that the predictor of a spec reads."""
     if isinstance(tokenizer, TextTokenizer):
-        return TextFrame(tokenizer, int(spec["length"]), bool(spec.get("bos")))
+        ends, segments = bool(spec.get("ends")), bool(section_of(spec, "backbone").get("segments"))
+        return TextFrame(tokenizer, int(spec["length"]), bool(spec.get("bos")), ends, segments)
     return Frame(int(spec["length"]), bool(spec.get("bos")), bool(spec.get("n_token")))
 
 

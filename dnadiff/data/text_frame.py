@@ -1,7 +1,8 @@
 r"""Labelled text as batches of token ids of one length.
 
 A row is [BOS], where the model has one, then the tokens of the sentence and, of a pair, the end token and those of the
-second sentence; what lies behind is padding. A longer one than fits keeps its beginning, if cropping was allowed.
+second sentence, then the end token where the model's windows end with one; what lies behind is padding. A longer one
+than fits keeps its beginning, if cropping was allowed.
 """
 
 from collections.abc import Sequence
@@ -21,14 +22,23 @@ class TextFrame(RowFrame):
 
     Attributes:
         tokenizer: Numbers them.
-        length: Tokens of a row, [BOS] included.
+        length: Tokens of a row, [BOS] and the end token included.
         bos: Whether a row begins with [BOS].
+        ends: Whether a row ends with the end token.
+        segments: Whether the model is told which tokens are those of a second sentence, as BERT is.
     """
 
     tokenizer: TextTokenizer
     length: int
     bos: bool = False
+    ends: bool = False
+    segments: bool = False
     unit: ClassVar[str] = "tokens"
+
+    @property
+    def bases(self) -> int:
+        """Tokens of text that fit into a row."""
+        return self.length - self.bos - self.ends
 
     def rows(self, sequences: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """A batch of texts.
@@ -38,18 +48,25 @@ class TextFrame(RowFrame):
 
         Returns:
             ``tokens`` (B, length) int64; ``valid`` (B, length) bool, True at tokens of the text; ``given`` (B, length)
-            bool, True at [BOS].
+            bool, True at [BOS] and the last end token; with ``segments`` also ``second`` (B, length) bool, True behind
+            the end token of the first of two sentences, the last one included.
         """
         shape = (len(sequences), self.length)
         tokens = np.full(shape, self.tokenizer.filler, dtype=np.int64)
-        valid, given = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+        valid, given, second = (np.zeros(shape, dtype=bool) for _ in range(3))
         for row, ids in enumerate(sequences):
             ids = ids[: self.bases]
-            place = slice(self.bos, self.bos + len(ids))
-            tokens[row, place], valid[row, place] = ids, True
+            stop = self.bos + len(ids)
+            tokens[row, self.bos : stop], valid[row, self.bos : stop] = ids, True
+            if self.ends:
+                tokens[row, stop], given[row, stop] = self.tokenizer.sep_id, True
+            between = np.flatnonzero(ids == self.tokenizer.sep_id)
+            if len(between):
+                second[row, self.bos + between[0] + 1 : stop + self.ends] = True
         if self.bos:
             tokens[:, 0], given[:, 0] = self.tokenizer.bos_id, True
-        return {"tokens": tokens, "valid": valid, "given": given}
+        rows = {"tokens": tokens, "valid": valid, "given": given}
+        return rows | {"second": second} if self.segments else rows
 
     def codes(self, sequence: str | tuple[str, ...] | np.ndarray, place: str) -> np.ndarray:
         """The token ids of a sentence or a pair; ids are given back as they are.

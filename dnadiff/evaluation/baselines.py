@@ -93,7 +93,9 @@ def _linear(
         return Known(columns(one.codes), one.targets)
 
     valid = None if data.valid is None else known(data.valid)
-    probe = LinearProbe(data.meaning.kind, STRENGTHS).fit(known(data.train), valid, metric)
+    probe = LinearProbe(data.meaning.kind, STRENGTHS, classes=len(data.meaning.names)).fit(
+        known(data.train), valid, metric
+    )
     return probe.predict(columns(part.codes))
 
 

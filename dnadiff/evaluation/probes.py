@@ -104,14 +104,29 @@ class LinearProbe(Probe):
         kind: ``class``, ``multilabel`` or ``regression``.
         settings: Inverse strengths.
         scaled: Whether components are scaled first.
+        classes: How many there are; 0 takes those up to the last that the training part has. One that it lacks is
+            never predicted.
     """
 
-    def __init__(self, kind: str, settings: Sequence[float] = STRENGTHS, *, scaled: bool = True) -> None:
+    def __init__(
+        self, kind: str, settings: Sequence[float] = STRENGTHS, *, scaled: bool = True, classes: int = 0
+    ) -> None:
         super().__init__(kind, settings, scaled=scaled)
+        self.classes = classes
 
     def _fitted(self, rows: np.ndarray, targets: np.ndarray) -> Callable[[float], Predict]:
         def classes(strength: float) -> Predict:
-            return _logistic(strength, rows, targets).predict_proba
+            there = np.unique(targets)
+            width = max(self.classes, int(there[-1]) + 1)
+            model = _logistic(strength, rows, targets) if len(there) > 1 else None
+
+            def said(wanted: np.ndarray) -> np.ndarray:
+                found = np.ones((wanted.shape[0], 1)) if model is None else model.predict_proba(wanted)
+                out = np.zeros((len(found), width), found.dtype)
+                out[:, there] = found
+                return out
+
+            return said
 
         def labels(strength: float) -> Predict:
             models = [_logistic(strength, rows, column) if np.ptp(column) else column[0] for column in targets.T]

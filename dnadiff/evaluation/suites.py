@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dnadiff.data.examples import is_sequences, stem_of
-from dnadiff.data.layouts import PARTS
+from dnadiff.data.examples import is_sequences, stem_of, suffix_of
+from dnadiff.data.layouts import OF_TEXT
+from dnadiff.data.sentences import JSON_LINES, is_sentences
 from dnadiff.errors import InputError, did_you_mean
 
 OWN = "own"
@@ -159,7 +160,7 @@ def _at(folder: Path, name: str) -> list[Path]:
 
 
 def own_places(folder: Path) -> dict[str, Path]:
-    """What in a folder may be a labelled data set, by the name of its task: folders and files of sequences.
+    """What in a folder may be a labelled data set, by the name of its task: folders and files of sequences or text.
 
     Args:
         folder: That of the data sets; a single file, or a folder with ``train`` and ``test``, is one itself.
@@ -170,9 +171,10 @@ def own_places(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         return {stem_of(folder): folder}
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    entries = [entry for entry in entries if entry.is_dir() or is_sequences(entry)]
-    if any(_stem(entry).lower() in PARTS for entry in entries):
+    entries = [entry for entry in entries if entry.is_dir() or is_sequences(entry) or is_sentences(entry)]
+    if any(_stem(entry).lower() in OF_TEXT for entry in entries):
         return {folder.resolve().name: folder}
+    entries = [entry for entry in entries if entry.is_dir() or is_sequences(entry) or suffix_of(entry) == JSON_LINES]
     found: dict[str, Path] = {}
     for entry in entries:
         other = found.setdefault(_stem(entry), entry)

@@ -35,8 +35,8 @@ def bag_of_words(data: Labelled, part: Part, metric: str) -> np.ndarray:
     vectors = TfidfVectorizer(analyzer=features, dtype=np.float64)
     train = Known(vectors.fit_transform(data.train.texts), data.train.targets)
     valid = None if data.valid is None else Known(vectors.transform(data.valid.texts), data.valid.targets)
-    probe = LinearProbe(data.meaning.kind, STRENGTHS, scaled=False).fit(train, valid, metric)
-    return probe.predict(vectors.transform(part.texts))
+    probe = LinearProbe(data.meaning.kind, STRENGTHS, scaled=False, classes=len(data.meaning.names))
+    return probe.fit(train, valid, metric).predict(vectors.transform(part.texts))
 
 
 def features(sentences: tuple[str, ...]) -> list[str]:

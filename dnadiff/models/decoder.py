@@ -119,6 +119,7 @@ class Stack(nn.Module, abc.ABC):
         attention: Backend, a name of ``attention.BACKENDS``.
         transform: What stands between the last norm and the head; None: nothing.
         bias: Whether every token has a bias in the head.
+        segments: Whether a second sentence has an embedding of its own.
 
     Attributes:
         n_classes: 0, they know no labels.
@@ -129,7 +130,7 @@ class Stack(nn.Module, abc.ABC):
 
     def __init__(
         self, vocab_size: int, width: int, blocks: Sequence[nn.Module], norm: nn.Module, *, tied: bool, attention: str,
-        transform: nn.Module | None = None, bias: bool = False,
+        transform: nn.Module | None = None, bias: bool = False, segments: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         if attention not in BACKENDS:
@@ -141,14 +142,18 @@ class Stack(nn.Module, abc.ABC):
         self.transform = transform
         self.head = None if tied else nn.Linear(width, vocab_size, bias=False)
         self.bias = nn.Parameter(torch.zeros(vocab_size)) if bias else None
+        self.second = nn.Parameter(torch.zeros(width)) if segments else None
         self.apply(fresh)
         for block in blocks:  # what is added to the stream starts smaller the more blocks add to it (GPT-2)
             for last in (block.attn.out, list(block.mlp.modules())[-1]):
                 nn.init.normal_(last.weight, std=STD / (2 * len(blocks)) ** 0.5)
 
     @abc.abstractmethod
-    def placed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, Rotary | None]:
-        """Embeddings (B, N, D) of tokens (B, N) and the rotary angles of all positions (N,), None without any."""
+    def placed(self, tokens: Tensor, positions: Tensor, second: Tensor | None = None) -> tuple[Tensor, Rotary | None]:
+        """Embeddings (B, N, D) of tokens (B, N) and the rotary angles of all positions (N,), None without any.
+
+        ``second`` (B, N) bool is True at tokens of a second sentence; None unless there are ``segments``.
+        """
 
     def forward(
         self, tokens: Tensor, sigma: Tensor, *, pattern: Pattern = Full(), valid: Tensor | None = None,
@@ -161,26 +166,31 @@ class Stack(nn.Module, abc.ABC):
 
     def features(
         self, tokens: Tensor, sigma: Tensor, *, pattern: Pattern = Full(), valid: Tensor | None = None,
-        labels: Tensor | None = None, layer: int | None = None,
+        labels: Tensor | None = None, layer: int | None = None, second: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
-        """Hidden states (B, N, D), which heads and probes read; arguments and errors as of ``DiT.features``."""
+        """Hidden states (B, N, D), which heads and probes read; arguments and errors as of ``DiT.features``.
+
+        ``second`` (B, N) bool is True at tokens of a second sentence; only networks with ``segments`` take it.
+        """
         depth = blocks_to_run(layer, len(self.blocks))
-        x = self._run(tokens, pattern, valid, labels, None, None, depth)
+        x = self._run(tokens, pattern, valid, labels, None, None, depth, second)
         return self.norm(x) if depth is None else x
 
     def _run(
         self, tokens: Tensor, pattern: Pattern, valid: Tensor | None, labels: Tensor | None,
-        cache: KVCache | None, at: Tensor | slice | None, depth: int | None = None,
+        cache: KVCache | None, at: Tensor | slice | None, depth: int | None = None, second: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """States of the tokens ``at`` after all blocks, or of all tokens after the first ``depth``; not normed."""
         if labels is not None:
             raise InputError("this model was built without labels (n_classes=0)")
+        if second is not None and self.second is None:
+            raise InputError("this model was built without a second sentence (segments=false)")
         past, forgotten = (0, 0) if cache is None else (cache.length, cache.forgotten)
         n = past + tokens.shape[1]
         if self.longest is not None and pattern.length(n) > self.longest:
             most = f"the model has learned {self.longest}; at most {self.longest} tokens would work"
             raise InputError(f"position {pattern.length(n)}: {most}")
-        x, rotary = self.placed(tokens, pattern.positions(n, tokens.device, past))
+        x, rotary = self.placed(tokens, pattern.positions(n, tokens.device, past), second)
         seen = {"past": past, "forgotten": forgotten, "valid": valid, "device": x.device, "backend": self.attention}
         attention = look(pattern, n, **seen)
         for layer, block in enumerate(self.blocks[: -1 if depth is None else depth]):
@@ -234,7 +244,7 @@ class Llama(Stack):
         )
         self.head_width, self.rope_base = hidden_size // n_heads, rope_base
 
-    def placed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, Rotary]:
+    def placed(self, tokens: Tensor, positions: Tensor, second: Tensor | None = None) -> tuple[Tensor, Rotary]:
         """Embeddings of tokens, and angles computed in float64."""
         return embedded(tokens, self.embed.weight), rotary_angles(positions, self.head_width, self.rope_base)
 
@@ -279,7 +289,7 @@ class GPT2(Stack):
         self.place, self.longest = nn.Embedding(positions, hidden_size), positions
         fresh(self.place)
 
-    def placed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, None]:
+    def placed(self, tokens: Tensor, positions: Tensor, second: Tensor | None = None) -> tuple[Tensor, None]:
         """Embeddings of tokens and positions together."""
         return embedded(tokens, self.embed.weight) + self.place(positions), None
 

@@ -9,7 +9,8 @@ arXiv:1810.04805) was trained to restore a few masked tokens, so it is a denoise
 until it is trained on all of them. It learned its positions one by one, has biases everywhere and GELU by the error
 function. RoBERTa (Liu et al., 2019, arXiv:1907.11692) is the same network.
 
-The embedding of the first segment, which BERT adds to every token, is a constant here: it lies in the positions. BERT
+The embedding of the first segment, which BERT adds to every token, is a constant here: it lies in the positions. With
+``segments`` tokens of a second sentence get the difference of the second to it, when ``features`` is told of any. BERT
 itself looks both ways (``Full``); the other patterns, caches and chosen positions are those of every ``Stack``.
 
 Shapes: B batch, N tokens, V vocabulary, D hidden_size, H n_heads, M chosen positions.
@@ -62,6 +63,7 @@ class Bert(Stack):
         positions: Longest sequence; positions are learned one by one.
         mlp_size: Inner width of the MLP; 0 is 4 D.
         norm_eps: Added to the variance.
+        segments: Whether a second sentence has an embedding of its own.
         attention: Backend, a name of ``attention.BACKENDS``; not part of the weights.
 
     Raises:
@@ -70,7 +72,7 @@ class Bert(Stack):
 
     def __init__(
         self, vocab_size: int, hidden_size: int, n_blocks: int, n_heads: int, *, positions: int, mlp_size: int = 0,
-        norm_eps: float = 1e-12, attention: str = "sdpa",
+        norm_eps: float = 1e-12, segments: bool = False, attention: str = "sdpa",
     ) -> None:  # fmt: skip
         if hidden_size % n_heads or positions < 1:
             found = f"hidden_size={hidden_size}, n_heads={n_heads}, positions={positions}"
@@ -79,12 +81,15 @@ class Bert(Stack):
         transform = nn.Sequential(nn.Linear(hidden_size, hidden_size), nn.GELU(), nn.LayerNorm(hidden_size, norm_eps))
         super().__init__(
             vocab_size, hidden_size, [EncoderBlock(hidden_size, n_heads, inner, norm_eps) for _ in range(n_blocks)],
-            nn.Identity(), tied=True, attention=attention, transform=transform, bias=True,
+            nn.Identity(), tied=True, attention=attention, transform=transform, bias=True, segments=segments,
         )  # fmt: skip
         self.place, self.longest = nn.Embedding(positions, hidden_size), positions
         self.first_norm = nn.LayerNorm(hidden_size, norm_eps)
         fresh(self.place)
 
-    def placed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, None]:
-        """Embeddings of tokens and positions together, normed."""
-        return self.first_norm(embedded(tokens, self.embed.weight) + self.place(positions)), None
+    def placed(self, tokens: Tensor, positions: Tensor, second: Tensor | None = None) -> tuple[Tensor, None]:
+        """Embeddings of tokens, positions and, where there is one, the second sentence together, normed."""
+        places = self.place(positions)
+        if self.second is not None:  # a gradient of 0 where nobody tells, as processes that train together need one
+            places = places + self.second * (0.0 if second is None else second[..., None])
+        return self.first_norm(embedded(tokens, self.embed.weight) + places), None

@@ -203,15 +203,17 @@ class Predictor(nn.Module):
             raise InputError("pooling=first: the first position of this model does not see the others; mean would work")
         self.backbone, self.head, self.readout, self.pattern = backbone, head, readout, pattern
 
-    def forward(self, tokens: Tensor, valid: Tensor, given: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, valid: Tensor, given: Tensor, second: Tensor | None = None) -> Tensor:
         """Outputs (B, T) float32, or (B, N, T) of a ``TokenHead``, before the readout.
 
         Args:
             tokens: Token ids, (B, N).
             valid: Bases that count, (B, N) bool, one or more a row.
             given: Other tokens that may be seen, such as [BOS], (B, N) bool.
+            second: Which are of a second sentence, (B, N) bool; only of a backbone that can be told.
         """
         shown = valid | given
         seen = None if bool(shown.all()) else shown
         sigma = torch.zeros(len(tokens), device=tokens.device)
-        return self.head(self.backbone.features(tokens, sigma, pattern=self.pattern, valid=seen), valid)
+        told = {} if second is None else {"second": second}
+        return self.head(self.backbone.features(tokens, sigma, pattern=self.pattern, valid=seen, **told), valid)

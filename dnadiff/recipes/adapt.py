@@ -117,7 +117,7 @@ def adapted(source: str, to: str, steps: int, block_size: int | None, overrides:
         raise InputError(f"--from {source}: its tokens are {tokenizer.name}; a model of nucleotides or text would work")
     ours = _of_network(spec) | _of_data(source, given) | _of_method(to, steps, block_size or BLOCK_SIZE)
     if isinstance(tokenizer, TextTokenizer):
-        ours |= text_settings(source, spec)
+        ours |= text_settings(source, spec, pairs=(ours | given).get("data.pairs", "false").lower() == "true")
     ours |= {"init_from": source, **({} if seed is None else {"seed": str(seed)})}
     if "optim" not in given:
         ours |= _of_optimiser(steps)
@@ -143,11 +143,16 @@ def _of_network(spec: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _of_data(source: str, given: Mapping[str, str]) -> dict[str, str]:
-    """What the source's run said of its data, so that what it held out stays held out; nothing of a model folder."""
+    """What the source's run said of its data, so that what it held out stays held out; nothing of a model folder.
+
+    Nor of data of another kind: what cuts windows is nothing to pairs, and the other way round.
+    """
     path, usual = Path(source) / run_folder.CONFIG, vars(DataConfig())
     if "data" in given or not path.exists() or not (Path(source) / "model").is_dir():
         return {}
     theirs = vars(run_folder.run_config(source).data)
+    if given.get("data.pairs", word(theirs["pairs"])).lower() != word(theirs["pairs"]):
+        return {}
     return {f"data.{key}": word(value) for key, value in theirs.items() if value != usual[key] and key != "workers"}
 
 

@@ -10,7 +10,7 @@ from dnadiff.recipes.tables import tsv
 _NOTES = (
     "model and floor: mean over the runs (smallest to largest, n runs); min: minutes of training a run, of which "
     "processor minutes of all threads",
-    "in train too: test sequences that are in the other parts as well, on either strand",
+    "in train too: test examples that are in the other parts as well, sequences on either strand",
     "published figures are as the papers print them, with largest less smallest behind ± where they do; pre-training, "
     "sizes, learning rates and strands are each paper's own",
 )

@@ -142,7 +142,8 @@ def _folder_name(name: str) -> str:
 
 
 def _runs(about: Mapping[str, Any], wanted: Benchmark, job: Job, seeds: Sequence[int]) -> list[Any]:
-    return planned(about["protocol"], job.path, job.settings, seeds=seeds, folds=wanted.folds)
+    settings = [*job.settings, f"start={wanted.model}"]
+    return planned(about["protocol"], job.path, settings, seeds=seeds, folds=wanted.folds)
 
 
 def _done(home: Path, job: Job, names: Mapping[str, Sequence[str]]) -> int:
@@ -171,7 +172,11 @@ def _plan(
 def _about_data(job: Job) -> str:
     short, middle, long = job.lengths
     parts = ", ".join(f"{n:,} {name.partition(',')[0]}" for name, n in job.sizes.items())
-    return f"{parts}; {f'{long} bp' if short == long else f'{short} to {long} bp, half up to {middle}'}; {job.metric}"
+    return f"{parts}; {_span(short, middle, long, job.unit)}; {job.metric}"
+
+
+def _span(short: int, middle: int, long: int, unit: str) -> str:
+    return f"{long} {unit}" if short == long else f"{short} to {long} {unit}, half up to {middle}"
 
 
 def _line(job: Job, line: Mapping[str, Any]) -> str:

@@ -42,8 +42,9 @@ class Job:
         settings: Of every fine-tuning.
         digest: SHA-256 of all files of the data, wherever they lie.
         sizes: Examples by part; a part that the data do not name has a name that ends in ``drawn``.
-        lengths: Bases of the shortest sequence, the one in the middle, and the longest.
-        shared: Test examples that are in the other parts too, on either strand.
+        lengths: Of the shortest sequence or text, the one in the middle, and the longest.
+        shared: Test examples that are in the other parts too, of nucleotides on either strand.
+        unit: What lengths count.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Job:
     sizes: dict[str, int]
     lengths: tuple[int, int, int]
     shared: int
+    unit: str
 
 
 def suite_of(name: str, data: Path) -> Suite:
@@ -128,6 +130,7 @@ def _job(task: Task, place: Path, overrides: Sequence[str], start: str) -> Job:
         task.name, str(place), metric, (*settings, *overrides), _digest(data, place),
         {f"{name}{', drawn' if part.drawn else ''}": len(part) for name, part in data.parts.items()},
         (int(lengths[0]), int(lengths[len(lengths) // 2]), int(lengths[-1])), data.shared,
+        "bp" if read.of_text is None else "tokens",
     )  # fmt: skip
 
 

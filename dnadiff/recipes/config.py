@@ -35,7 +35,9 @@ def show(words: list[str]) -> None:
     """
     import yaml
 
-    config = compose_finetune(words[1:]) if words[:1] == ["finetune"] else compose(words)
+    from dnadiff.recipes.taken_over import with_source
+
+    config = compose_finetune(words[1:]) if words[:1] == ["finetune"] else compose(with_source(words))
     print(yaml.safe_dump(to_json(config), sort_keys=False, default_flow_style=None), end="")
 
 

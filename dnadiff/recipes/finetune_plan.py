@@ -165,14 +165,16 @@ def _spec(config: FinetuneConfig, data: Labelled, tokenizer: Tokenizer) -> dict[
     """What the predictor is built from: the backbone of a model that is there, or one from scratch."""
     scratch, dropout = config.start == SCRATCH, config.model.dropout
     base = _scratch(config.model, tokenizer) if scratch else _of_run(config.start, dropout)
-    bos = bool(base.get("bos", False) or base.get("text", {}).get("window_ends", False))
+    ends = bool(base.get("text", {}).get("window_ends", False))
+    bos = bool(base.get("bos", False) or ends)
     longest = max(part.longest for part in data.parts.values())
     meaning, bases = data.meaning, config.data.length or longest
     spec = {
         "format": 1,
         "algo": base["algo"],
-        "length": bases + bos,
+        "length": bases + bos + ends,
         "bos": bos,
+        "ends": ends,
         "n_token": _reads_n(base, tokenizer),
         "tokenizer": in_spec(tokenizer),
         "backbone": base["backbone"],
@@ -194,12 +196,12 @@ def _spec(config: FinetuneConfig, data: Labelled, tokenizer: Tokenizer) -> dict[
 
 def _check_positions(config: FinetuneConfig, base: dict[str, Any], spec: dict[str, Any]) -> None:
     """Refuses rows that are longer than a network has learned its positions."""
-    rows, most, bos = spec["length"], base["backbone"].get("positions"), spec["bos"]
+    rows, most, more = spec["length"], base["backbone"].get("positions"), spec["bos"] + spec["ends"]
     if most is not None and rows > most:
         crop = "" if config.data.crop else " data.crop=true"
         raise InputError(
-            f"data.length={rows - bos}: the network of {config.start} has positions for {most - bos:,} of them; "
-            f"data.length={most - bos}{crop} would work"
+            f"data.length={rows - more}: the network of {config.start} has positions for {most - more:,} of them; "
+            f"data.length={most - more}{crop} would work"
         )
 
 
@@ -302,7 +304,7 @@ def _measure(job: Plan) -> None:
     for _ in range(2):
         start = time.perf_counter()
         with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=job.precision == "bf16"):
-            outputs = predictor(batch["tokens"], batch["valid"], batch["given"])
+            outputs = predictor(batch["tokens"], batch["valid"], batch["given"], batch.get("second"))
         loss = predictor.readout.loss(outputs.float(), batch["targets"]).mean()
         loss.backward()
         value = float(loss.detach())  # waits for the device

@@ -14,7 +14,7 @@ from dnadiff.random import key64
 
 NETWORK = (
     "name", "hidden_size", "n_blocks", "n_heads", "cond_dim", "adaln", "stem", "rc", "n_kv_heads", "mlp_size",
-    "positions", "rope_base", "norm_eps", "tied",
+    "positions", "rope_base", "norm_eps", "tied", "segments",
 )  # fmt: skip
 """What two models must agree on besides their tokens."""
 

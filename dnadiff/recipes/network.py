@@ -13,7 +13,7 @@ SIZES = {
     "caduceus": ("hidden_size", "n_blocks", "cond_dim", "adaln"),
     "llama": ("hidden_size", "n_blocks", "n_heads", "n_kv_heads", "mlp_size", "rope_base", "norm_eps", "tied"),
     "gpt2": ("hidden_size", "n_blocks", "n_heads", "mlp_size", "norm_eps"),
-    "bert": ("hidden_size", "n_blocks", "n_heads", "mlp_size", "norm_eps"),
+    "bert": ("hidden_size", "n_blocks", "n_heads", "mlp_size", "norm_eps", "segments"),
 }
 PLACED = ("gpt2", "bert")
 """The networks that learn their positions one by one."""

@@ -25,6 +25,7 @@ def predict(
     *,
     both_strands: bool = False,
     batch_size: int = 64,
+    quiet: bool = False,
     argv: list[str] | None = None,
 ) -> None:
     """Writes a line of TSV for each sequence: its name, of classes the most probable, and every probability or number.
@@ -38,6 +39,7 @@ def predict(
         out: File to write, or ``-``.
         both_strands: Average the outputs of both strands; else it is done if it was in the model's validation.
         batch_size: Sequences at once.
+        quiet: Show no progress.
         argv: The command line, for the provenance.
 
     Raises:
@@ -52,7 +54,7 @@ def predict(
         tuned.check(example.codes, example.place)
     tuned.predictor.to(ranks.device())
     codes = [example.codes for example in examples]
-    with progress_bar(len(codes), quiet=False, unit="sequences") as progress:
+    with progress_bar(len(codes), quiet, unit="sequences") as progress:
         found = tuned.predict(codes, batch_size=batch_size, both_strands=both_strands or None, progress=progress)
     names = [example.name for example in examples]
     text = _runs(names, found, tuned.names) if tuned.kind == "tokens" else _table(names, found, tuned.kind, tuned.names)

@@ -27,6 +27,7 @@ from dnadiff.data.parts import different, joined
 from dnadiff.errors import InputError, did_you_mean
 from dnadiff.recipes.finetune import finetune, resume
 from dnadiff.recipes.finetune_report import REPORT
+from dnadiff.recipes.finetune_task import reading
 from dnadiff.recipes.run_folder import CONFIG
 
 LINES = "runs.jsonl"
@@ -57,8 +58,12 @@ def _folds(data: str, overrides: Sequence[str], seeds: Sequence[int], folds: int
 
 
 def _leave_one_out(data: str, overrides: Sequence[str], seeds: Sequence[int], folds: int) -> Iterator[Run]:
-    wanted = compose_finetune(list(overrides)).data
-    found = read_labelled(data, wanted.label, kind=wanted.kind, genome=wanted.genome, valid_fraction=0, test_fraction=0)
+    read = reading(compose_finetune(list(overrides)))
+    wanted = read.config.data
+    found = read_labelled(
+        data, wanted.label, kind=wanted.kind, genome=wanted.genome, valid_fraction=0, test_fraction=0,
+        tokenizer=read.of_text,
+    )  # fmt: skip
     yield from _folds(data, overrides, seeds, different(joined(*found.parts.values())))
 
 
@@ -93,7 +98,7 @@ def run_protocol(
     Raises:
         InputError: There is no such protocol, or a setting, the model or the data cannot be used.
     """
-    wanted = planned(protocol, data, overrides, seeds=seeds, folds=folds)
+    wanted = planned(protocol, data, [*overrides, f"start={start}"], seeds=seeds, folds=folds)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / LINES
@@ -119,7 +124,7 @@ def planned(
     Args:
         protocol: One of ``PROTOCOLS``.
         data: Labelled data.
-        overrides: Settings of every run.
+        overrides: Settings of every run; ``start`` decides what the data are read as.
         seeds: As ``run_protocol`` takes them.
         folds: Likewise.
 

@@ -40,11 +40,9 @@ def with_source(overrides: list[str]) -> list[str]:
         ours |= network_settings(spec)
     if isinstance(load_tokenizer(source), TextTokenizer) and "experiment" not in given:
         bos = {"data.bos": "true"} if spec.get("bos") else {}
-        ours |= text_settings(source, spec) | bos
+        ours |= text_settings(source, spec, pairs=given.get("data.pairs", "false").lower() == "true") | bos
         if any(key.partition(".")[0] == "tokenizer" for key in given):
             ours = {key: value for key, value in ours.items() if not key.startswith("tokenizer.")}
-        if given.get("data.pairs") == "true":  # which are no documents
-            ours = {key: value for key, value in ours.items() if not key.startswith("text.")}
     return [*(f"{key}={value}" for key, value in ours.items() if key not in given), *overrides]
 
 
@@ -62,16 +60,17 @@ def network_settings(spec: Mapping[str, Any]) -> dict[str, str]:
     return {"model": {"dit": "tiny"}.get(name, name), **values, **more}
 
 
-def text_settings(source: str, spec: Mapping[str, Any]) -> dict[str, str]:
+def text_settings(source: str, spec: Mapping[str, Any], *, pairs: bool) -> dict[str, str]:
     """The settings of the tokens of a model of text, and of how its windows are cut; a run says how its texts are read.
 
     Args:
         source: Run or model folder.
         spec: Its spec.
+        pairs: Whether pairs are read, which are no documents and are not cut.
     """
     path, cut = Path(source) / run_folder.CONFIG, spec.get("text", {})
     values = vars(run_folder.run_config(source).text) if (Path(source) / "model").is_dir() and path.exists() else cut
-    text = {f"text.{key}": word(value) for key, value in values.items()}
+    text = {} if pairs else {f"text.{key}": word(value) for key, value in values.items()}
     return {"task": "text", "tokenizer.name": "model", "tokenizer.path": source, **text}
 
 

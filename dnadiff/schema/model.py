@@ -15,6 +15,7 @@ _OWNERS = {  # key -> the networks that have a use for it
     "rope_base": ("llama",),
     "norm_eps": ("llama", "gpt2", "bert"),
     "tied": ("llama",),
+    "segments": ("bert",),
 }
 
 
@@ -40,6 +41,7 @@ class ModelConfig:
         rope_base: Base of the rotary angles (llama).
         norm_eps: What the norms add before they divide (llama, gpt2, bert).
         tied: Whether the head is the embedding (llama).
+        segments: Whether the second of a pair of sentences has an embedding, learned in fine-tuning (bert).
         length: Tokens in a window.
     """
 
@@ -58,6 +60,7 @@ class ModelConfig:
     rope_base: float = 10_000.0
     norm_eps: float = 1e-5
     tied: bool = True
+    segments: bool = False
     length: int = 512
 
     def __post_init__(self) -> None:

@@ -100,6 +100,7 @@ def check_task(config: "Config") -> None:
         return
     found = f"tokenizer.name={config.tokenizer.name}: numbers text; add task=text or leave it out"
     require(config.tokenizer.name == "nucleotide", found)
+    require(not config.model.segments, "model.segments=true: tells sentences apart; leave it out of task=dna")
     check_defaults("data", config.data, ("valid_path", "test_path"), "task=text")
     check_defaults("text", config.text, tuple(of.name for of in fields(config.text)), "task=text")
 

@@ -73,7 +73,7 @@ class PredictorModule(Training):
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Mean loss of a micro-batch."""
-        outputs = self.network(batch["tokens"], batch["valid"], batch["given"])
+        outputs = self.network(batch["tokens"], batch["valid"], batch["given"], batch.get("second"))
         rows = self.network.readout.loss(outputs.float(), batch["targets"])
         self.tally.add(batch["item_ids"], rows, torch.ones_like(rows))
         return rows.mean()

@@ -25,7 +25,8 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
     from dnadiff.recipes.predict import predict
 
     predict(
-        args.model, args.data, args.out, both_strands=args.both_strands, batch_size=args.batch_size, argv=argv
+        args.model, args.data, args.out, both_strands=args.both_strands, batch_size=args.batch_size,
+        quiet=args.quiet, argv=argv,
     )  # fmt: skip
 
 

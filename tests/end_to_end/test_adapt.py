@@ -154,6 +154,12 @@ def test_a_model_folder_needs_a_genome_and_knows_no_split(source, tmp_path):
         train(config, None, str(tmp_path / "x"), quiet=True)
 
 
+def test_pairs_leave_what_cut_the_sources_windows_behind(source):
+    config = adapted(str(source), "mdlm", 100, None, ["data.pairs=true", "data.path=pairs.csv"], 1)
+    assert config.data.pairs and config.data.split == "auto" and config.data.path == "pairs.csv"
+    assert run_config(source).data.split == "blocks" == adapted(str(source), "mdlm", 100, None, [], 1).data.split
+
+
 def test_the_published_ar2diff(source, tmp_path, capsys):
     """Falsified and repaired: scored by the bound of uniform noise, sampled in ten steps from eight candidates."""
     out = tmp_path / "run"

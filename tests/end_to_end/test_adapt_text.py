@@ -64,6 +64,14 @@ def test_it_becomes_a_model_of_blocks(source, texts, tmp_path):
     )
 
 
+def test_it_learns_pairs_which_are_no_documents(source, tmp_path):
+    (tmp_path / "pairs.csv").write_text("source,target\n" + "".join(f"{'ab' * n},c\n" for n in range(1, 40)))
+    flags = ["--from", str(source), "--to", "bd3lm", "--block-size", "4", "--steps", "2", "--seed", "1", "-q"]
+    words, out = [str(tmp_path / "pairs.csv"), "data.pairs=true", "data.source_length=4", *FEW], tmp_path / "run"
+    assert main(["adapt", *flags, *words, "-o", str(out)]) == 0
+    assert read_spec(out)["pairs"] and json.loads((out / "adapt.json").read_text())["held_out"]["bits_per"] == "token"
+
+
 def test_a_tokenizer_is_the_sources(source, texts, tmp_path, capsys):
     flags = ["--from", str(source), "--to", "bd3lm", "--steps", "6", "-o", str(tmp_path / "run")]
     assert main(["adapt", *flags, str(texts), "tokenizer=bytes"]) == 2

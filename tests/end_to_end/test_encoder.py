@@ -14,14 +14,15 @@ from benchmarks import glue
 from dnadiff.checkpoints.folder import build_denoiser, load, load_tokenizer, read_provenance, read_spec, save_model
 from dnadiff.checkpoints.predictor import save_predictor
 from dnadiff.cli import main
-from dnadiff.config import compose_finetune
+from dnadiff.config import compose, compose_finetune
 from dnadiff.data.subwords import read_subwords
+from dnadiff.errors import InputError
 from dnadiff.models.attention import BlockCausal, Full
 from dnadiff.recipes.finetune import examples_of
 from dnadiff.recipes.finetune_plan import plan
 from dnadiff.recipes.finetune_task import reading
 from dnadiff.recipes.taken_over import with_source
-from tests.bert import MASK, encoder_folder
+from tests.bert import MASK, encoder_folder, weights
 from tests.parity.test_decoders import arrays, folder
 from tests.runs import SETTINGS
 
@@ -137,7 +138,7 @@ def test_it_is_continued_as_mdlm_with_its_network_and_tokens(world):
     assert after < before - 1
     grown = load("mdlm").backbone.state_dict()
     same = [name for name, value in load("model").backbone.state_dict().items() if torch.equal(value, grown[name])]
-    assert same == [], "every weight has a gradient"
+    assert same == ["second"], "every weight has a gradient but what only pairs of sentences have"
 
 
 def test_what_is_said_wins_over_what_is_taken_over(world):
@@ -158,6 +159,31 @@ def test_it_learns_classes(world):
     assert not torch.equal(model.predictor.backbone.embed.weight, load("model").backbone.embed.weight)
 
 
+def test_pairs_are_read_as_berts_own_fine_tuning_has_them(world):
+    (world / "pairs.csv").write_text(
+        "sentence1,sentence2,label\n"
+        + "".join(f"the film,{a} {b},1\nbad,{b} e {a},0\n" for a in LETTERS for b in LETTERS)
+    )
+    config, tokenizer = reading(compose_finetune(["data.path=pairs.csv", "start=model", "seed=1"]))
+    job = plan(config, examples_of(config, tokenizer), tokenizer=tokenizer)
+    rows = job.frame.rows([job.frame.codes(("the film", "a b"), "x"), job.frame.codes("bad", "x")])
+    pad, sep, cls = tokenizer.pad_id, tokenizer.sep_id, tokenizer.bos_id
+    assert rows["tokens"][1].tolist() == [cls, *tokenizer.encode("bad"), sep, *[pad] * (len(rows["tokens"][1]) - 3)]
+    n = len(tokenizer.encode("the film"))
+    ids = [cls, *tokenizer.encode("the film"), sep, *tokenizer.encode("a b"), sep]
+    assert rows["tokens"][0][: n + 5].tolist() == ids and not rows["second"][1].any()
+    assert rows["second"][0].tolist() == [False] * (n + 2) + [True] * 3 + [False] * (len(rows["second"][0]) - n - 5)
+    stored = weights()["bert.embeddings.token_type_embeddings.weight"]
+    torch.testing.assert_close(job.predictor.backbone.second.detach(), stored[1] - stored[0])
+    features = job.predictor.backbone.features
+    tokens, second = torch.tensor([ids]), torch.tensor(rows["second"][:1, : len(ids)])
+    assert not torch.allclose(features(tokens, torch.zeros(1), second=second), features(tokens, torch.zeros(1)))
+    words = ["finetune", "model", "pairs.csv", "-o", "paired", "-q", *FEW, "train.epochs=2", "optim.lr=0.01"]
+    assert main(words) == 0
+    model = dnadiff.load_predictor("paired")
+    assert model.frame.ends and not torch.equal(model.predictor.backbone.second, job.predictor.backbone.second)
+
+
 def test_the_benchmark_adds_the_encoder_and_its_continuation(world, monkeypatch, capsys):
     monkeypatch.setattr(glue, "STARTS", {})
     (world / "glue").mkdir()
@@ -169,7 +195,7 @@ def test_the_benchmark_adds_the_encoder_and_its_continuation(world, monkeypatch,
     row, out = json.loads((world / "glue.json").read_text())["SST-2"], capsys.readouterr().out
     assert [each["start"] for each in row["encoders"]] == ["encoder", "encoder-MDLM"] and row["starts"] == []
     assert all(
-        "optim.lr=2e-05" in each["settings"] and "data.length=11" in each["settings"] for each in row["encoders"]
+        "optim.lr=2e-05" in each["settings"] and "data.length=10" in each["settings"] for each in row["encoders"]
     )
     assert row["encoder"]["continued"]["steps"] == 2 and "encoder-MDLM" in out
     spec = read_spec("work/encoder-mdlm-2-4")
@@ -208,10 +234,12 @@ def test_starts_that_cannot_learn_classes_are_told_in_a_line(world, capsys):
 def test_what_encoders_cannot_do_is_told_in_a_line(world, capsys):
     long = ["data.length=40", "data.crop=true"]
     line = told(capsys, ["finetune", "model", "task", "-o", "new", *FEW, *long])
-    assert "data.length=40: the network of model has positions for 11 of them; data.length=11 would work" in line
+    assert "data.length=40: the network of model has positions for 10 of them; data.length=10 would work" in line
     assert "model.dropout=0.1: the network of model has none" in told(
         capsys, ["finetune", "model", "task", "-o", "new", *FEW, "model.dropout=0.1"]
     )
+    with pytest.raises(InputError, match=r"model.segments=true: tells sentences apart; leave it out of task=dna"):
+        compose(["model=bert", "model.segments=true"])
     convertible = "bert: is a bert of another library; dna-diff convert bert -o MODEL would work"
     for words in (["evaluate", "bert", "a.txt"], ["finetune", "bert", "task"], ["sample", "bert"]):
         assert convertible in told(capsys, words)

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from dnadiff.checkpoints.folder import load_tokenizer
 from dnadiff.cli import main
 from dnadiff.config import compose_finetune
 from dnadiff.errors import InputError
+from dnadiff.recipes import predict
 from tests.labels import write_task
 from tests.runs import SETTINGS as TRAINING
 
@@ -107,6 +109,19 @@ def test_the_predictor_reads_tables_and_python_text(world, tmp_path):
         class_guide(model, "1")
 
 
+@pytest.mark.parametrize("flags", [[], ["-q"]])
+def test_the_progress_of_predictions_is_not_shown_if_nobody_wants_it(world, tmp_path, monkeypatch, flags):
+    shown = []
+
+    def bar(total, quiet, unit):
+        shown.append(quiet)
+        return nullcontext(lambda count: None)
+
+    monkeypatch.setattr(predict, "progress_bar", bar)
+    assert main(["predict", "done", "task/dev.tsv", "-o", str(tmp_path / "x.tsv"), *flags]) == 0
+    assert shown == [bool(flags)]
+
+
 def test_a_run_of_text_is_begun_with_its_tokens_and_read_from_the_left(world, tmp_path):
     """Pairs, with a tokenizer that the run has learned; the run is not needed to resume."""
     rng = np.random.default_rng(5)
@@ -182,6 +197,19 @@ def test_the_convention_of_glue_is_a_preset():
     assert (config.train.epochs, config.optim.batch_size, config.optim.name) == (3, 16, "adamw")
     assert (config.optim.schedule, config.optim.ema, config.optim.lr) == ("linear", 0, 1e-3)
     assert compose_finetune(["convention=glue"]).optim.lr == 2e-5
+
+
+def test_a_suite_of_text_is_run_by_each_protocol(world, tmp_path, capsys):
+    rows = [("so good", 1), ("so bad", 0), ("good film", 1), ("bad film", 0)]
+    lines = [json.dumps({"text": text, "label": label}) + "\n" for text, label in rows]
+    (tmp_path / "mood.jsonl").write_text("".join(lines))
+    few = ["train.epochs=1", "bootstrap=0", "data.valid_fraction=0", "train.metric=accuracy", "baselines=false"]
+    few += ["data.test_fraction=0.5"]  # leaves examples to draw of so few
+    words = ["bench", "run", "own", "--model", "ar", "--data", str(tmp_path), "-o", str(tmp_path / "out"), *few]
+    assert main([*words, "--protocol", "leave_one_out"]) == 0
+    out, err = capsys.readouterr()
+    assert "4 train; " not in err and " tokens, half up to " in err and " bp" not in err
+    assert "each example tested by a model of all others, seed 1" in out and "n 4" in out
 
 
 def test_the_benchmark_makes_its_table_and_repeats_nothing(world, tmp_path, capsys, monkeypatch):

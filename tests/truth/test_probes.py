@@ -77,6 +77,16 @@ def test_without_a_validation_part_the_middle_is_taken_and_k_is_no_more_than_the
     assert probe.chosen == 5 and probe.validation is None  # of 1, 3, 5, 10
 
 
+def test_a_class_that_training_lacks_is_never_said():
+    train = part(12, "class")
+    train.targets[:] = np.where(train.targets == 0, 0, 2)
+    found = LinearProbe("class", (1.0,), classes=4).fit(train, None, "mcc").predict(train.rows)
+    assert found.shape == (12, 4) and not found[:, [1, 3]].any() and np.allclose(found.sum(1), 1)
+    train.targets[:] = 1
+    found = LinearProbe("class", (1.0,), classes=3).fit(train, None, "mcc").predict(train.rows)
+    assert (found == [0, 1, 0]).all() and len(found) == 12
+
+
 def test_a_label_that_is_always_there_is_always_said():
     train = part(30, "multilabel")
     train.targets[:, 0] = 1

@@ -17,6 +17,7 @@ from dnadiff.errors import DivergedError, InputError, ResourceError
 from dnadiff.recipes.walk import Walk
 from dnadiff.verbs import VERBS
 from dnadiff.verbs.parser import Verb
+from tests.runs import untrained
 
 HEAVY = {"torch", "lightning", "numpy", "hydra", "omegaconf", "yaml", "rich", "matplotlib", "Bio", "pyfaidx", "sklearn"}
 
@@ -355,3 +356,10 @@ def test_config_ls_and_show_print_to_standard_output(capsys):
     ]
     assert main(["config", "show", "model=nano"]) == 0
     assert "hidden_size: 64" in capsys.readouterr().out
+
+
+def test_config_show_takes_over_what_training_would(tmp_path, capsys):
+    untrained(tmp_path)
+    assert main(["config", "show", f"init_from={tmp_path}"]) == 0
+    out = capsys.readouterr().out
+    assert "hidden_size: 16" in out and "length: 32" in out

@@ -84,6 +84,18 @@ def test_what_may_be_a_task_of_ones_own(tmp_path):
         own_places(tmp_path)
 
 
+def test_what_may_be_a_task_of_text(tmp_path):
+    (tmp_path / "CoLA").mkdir()
+    (tmp_path / "mood.jsonl").touch()
+    assert {name: path.name for name, path in own_places(tmp_path).items()} == {"CoLA": "CoLA", "mood": "mood.jsonl"}
+    for name in ("in_domain_train.tsv", "in_domain_dev.tsv"):
+        (tmp_path / "CoLA" / name).touch()
+    assert own_places(tmp_path / "CoLA") == {"CoLA": tmp_path / "CoLA"}
+    (tmp_path / "MRPC").mkdir()
+    (tmp_path / "MRPC" / "msr_paraphrase_train.txt").touch()
+    assert own_places(tmp_path / "MRPC") == {"MRPC": tmp_path / "MRPC"}
+
+
 def test_every_published_figure_has_its_protocol_and_source_and_is_of_a_known_task():
     with published_module._FILE.open(newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file, delimiter="\t"))
