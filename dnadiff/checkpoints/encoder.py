@@ -68,7 +68,7 @@ def read_encoder(folder: Path, values: Mapping[str, Any], tokenizer: str | None)
     reader = Reader(values, config)
     reader.demand(_DEMANDS)
     words = _tokenizer(folder, tokenizer)
-    file, named = folder_weights(folder, lambda stored, path: _names(stored))
+    file, named = folder_weights(folder, _names)
     if missing := {"embed.weight", "place.weight", "segments.weight"} - named.keys():
         raise InputError(f"{file}: has no {min(missing)} by the name of a {kind}; its own weights would work")
     if not {"transform.0.weight", "bias"} <= named.keys():
@@ -121,7 +121,7 @@ def _spec(reader: Reader, kind: str, words: SubwordTokenizer, *, segments: bool)
     }
 
 
-def _names(stored: Mapping[Any, Any]) -> dict[str, Any]:
+def _names(stored: Mapping[Any, Any], path: Path) -> dict[str, Any]:
     """What is stored by the network's own names; the head's matrix is the embedding, its bias may be there twice."""
     named = {}
     bias = next((stored[name] for name in _BIAS if name in stored), None)
@@ -131,7 +131,10 @@ def _names(stored: Mapping[Any, Any]) -> dict[str, Any]:
             continue
         layer, part, leaf = name_parts(short, "encoder.layer.")
         own = f"blocks.{layer}.{_LAYER[part]}." if part in _LAYER else f"{_ENDS[part]}." if part in _ENDS else ""
-        named[own + _LEAVES.get(leaf, leaf) if own else short] = value
+        key = own + _LEAVES.get(leaf, leaf) if own else short
+        if key in named:
+            raise InputError(f"{path}: has {key} twice, last as {name}; one set of weights would work")
+        named[key] = value
     return named if bias is None else {**named, "bias": bias}
 
 

@@ -17,6 +17,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from dnadiff.data.plain_json import check_letters
 from dnadiff.data.stream import ByteSource, text_lines
 from dnadiff.errors import InputError
 
@@ -112,7 +113,7 @@ def _json_lines(path: str | Path) -> Iterator[str]:
         text = value.get(KEY) if isinstance(value, dict) else None
         if not isinstance(text, str):
             raise InputError(f"{path}:{number}: found no text under '{KEY}'; {works}")
-        yield text
+        yield check_letters(text, f"{path}:{number}")
 
 
 def _parquet(path: str | Path) -> Iterator[str]:

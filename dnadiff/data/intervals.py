@@ -19,7 +19,6 @@ from dnadiff.data.stream import text_lines
 from dnadiff.errors import InputError
 
 _MOST_ROWS = 10_000_000  # of a BED file; about 2 GB of memory
-_REGION = re.compile(r"(?P<chrom>\S+?):(?P<start>[\d,]+)-(?P<end>[\d,]+)(:(?P<strand>[+-]))?")
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -46,23 +45,6 @@ class BedRow:
     name: str | None
     line: int
     file: str = "BED file"
-
-
-def parse_region(text: str) -> Interval:
-    """The interval of a region such as ``chr1:1-10`` or ``chr1:1-10:-``: from 1, end included, commas allowed.
-
-    Raises:
-        InputError: It is no region, or an empty one.
-    """
-    match = _REGION.fullmatch(text.strip())
-    if not match:
-        raise InputError(f"region '{text}': is not CONTIG:START-END; 'chr1:1-1000' or 'chr1:1-1000:-' would work")
-    start, end = (int(match[key].replace(",", "") or 0) for key in ("start", "end"))
-    if start < 1 or end < start:
-        raise InputError(
-            f"region '{text}': found {start} to {end}; counting from 1, with the end not before the start, would work"
-        )
-    return Interval(match["chrom"], start - 1, end, match["strand"] or "+")
 
 
 def check_interval(interval: Interval, sizes: Mapping[str, int], place: str) -> None:

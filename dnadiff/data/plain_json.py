@@ -42,5 +42,23 @@ def read_json(path: str | Path, remedy: str, *, most: int = MOST_BYTES) -> dict[
     return value
 
 
+def check_letters(text: str, place: str) -> str:
+    """The text, if all of it can be written: JSON can name halves of letters, which are none.
+
+    Args:
+        text: Read from JSON.
+        place: Where, for the message.
+
+    Raises:
+        InputError: It holds half a letter.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(text[error.start]):04x}"
+        raise InputError(f"{place}: holds {half}, half of a letter; whole ones would work") from error
+    return text
+
+
 def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from dnadiff.data.examples import PARQUET, Example, suffix_of
 from dnadiff.data.parquet_reader import read_parquet
+from dnadiff.data.plain_json import check_letters
 from dnadiff.data.stream import sha256_of, text_lines
 from dnadiff.data.text_frame import numbered
 from dnadiff.data.tokenizer import TextTokenizer
@@ -146,7 +147,8 @@ def _json_lines(path: Path) -> Iterator[Row]:
             wanted = "an object" if keys is None else f"an object with the keys {', '.join(keys)}"
             raise InputError(f"{path}:{number}: found {line.strip()[:40]}; {wanted} on every line would work")
         keys = keys or list(values)
-        yield f"{path}:{number}", {name: _value(values[name]) for name in keys}
+        place = f"{path}:{number}"
+        yield place, {name: check_letters(_value(values[name]), place) for name in keys}
 
 
 def _value(value: object) -> str:

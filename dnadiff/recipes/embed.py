@@ -46,8 +46,9 @@ class How:
 
 
 def embed(
-    model: str, data: str, out: str, how: How | None = None, *, batch_size: int = 64, argv: list[str] | None = None
-) -> None:
+    model: str, data: str, out: str, how: How | None = None, *, batch_size: int = 64, quiet: bool = False,
+    argv: list[str] | None = None,
+) -> None:  # fmt: skip
     """Writes names and vectors of all sequences, in their order, and the provenance beside.
 
     Args:
@@ -57,6 +58,7 @@ def embed(
             name, e0, e1 and so on.
         how: Layer, pooling, strands and precision; None is the mean of the last layer.
         batch_size: Sequences at once; changes no vector by more than rounding.
+        quiet: Show no progress.
         argv: The command line, for the provenance.
 
     Raises:
@@ -71,7 +73,7 @@ def embed(
     check_sequences(embedder, examples)
     note_long(embedder, [example.codes for example in examples])
     embedder.backbone.to(ranks.device())
-    vectors = vectors_of(embedder, [example.codes for example in examples], how, batch_size)
+    vectors = vectors_of(embedder, [example.codes for example in examples], how, batch_size, quiet=quiet)
     names = [example.name for example in examples]
     write_whole(Path(out), _npz(names, vectors) if Path(out).suffix == ".npz" else _parquet(names, vectors))
     inputs = {str(model_folder(model)): model_hash(model), **digests}
@@ -102,13 +104,15 @@ def note_long(embedder: Embedder, codes: Sequence[np.ndarray]) -> None:
         )
 
 
-def vectors_of(embedder: Embedder, codes: Sequence[np.ndarray], how: How, batch_size: int) -> np.ndarray:
-    """The vectors of sequences, (n, D) float32, in the precision asked for, with a progress bar."""
+def vectors_of(
+    embedder: Embedder, codes: Sequence[np.ndarray], how: How, batch_size: int, *, quiet: bool = False
+) -> np.ndarray:
+    """The vectors of sequences, (n, D) float32, in the precision asked for, with a progress bar unless ``quiet``."""
     device = next(embedder.backbone.parameters()).device.type
     total = len(codes) * (1 + how.both_strands)
     with (
         torch.autocast(device, dtype=torch.bfloat16, enabled=how.dtype == "bf16"),
-        progress_bar(total, quiet=False, unit="sequences") as progress,
+        progress_bar(total, quiet, unit="sequences") as progress,
     ):
         return embedder.embed(
             codes, layer=how.layer, pooling=how.pooling, both_strands=how.both_strands, batch_size=batch_size,

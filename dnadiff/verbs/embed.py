@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
 
     number = None if args.layer == "last" else args.layer
     how = How(number, args.pooling, args.both_strands, args.dtype)
-    embed(args.model, args.data, args.out, how, batch_size=args.batch_size, argv=argv)
+    embed(args.model, args.data, args.out, how, batch_size=args.batch_size, quiet=args.quiet, argv=argv)
 
 
 VERB = Verb("a vector for each sequence, from the hidden states of a model", arguments, run)

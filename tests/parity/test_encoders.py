@@ -153,6 +153,13 @@ def test_weights_without_a_head_are_refused(tmp_path):
         read_upstream(encoder_folder(tmp_path / "y", stored=stored))
 
 
+def test_weights_that_are_there_by_two_names_are_refused(tmp_path):
+    name = "bert.embeddings.LayerNorm.weight"
+    stored = weights() | {name.replace("weight", "gamma"): torch.zeros(16)}
+    with pytest.raises(InputError, match=r"has first_norm.weight twice, last as bert.embeddings.LayerNorm"):
+        read_upstream(encoder_folder(tmp_path / "x", stored=stored))
+
+
 def test_capitals_are_kept_where_the_folder_says_so(tmp_path):
     words = tuple(word.replace("good", "Good") for word in WORDS)
     folder = encoder_folder(tmp_path / "cased", words=words)

@@ -8,6 +8,7 @@ import pytest
 
 from dnadiff.errors import InputError
 from dnadiff.evaluation.answers import corpus_bleu, exact_match, figures, identity, normalised, same_bases, token_f1
+from dnadiff.recipes import answers
 
 
 def test_squads_normalisation():
@@ -72,3 +73,8 @@ def test_without_sacrebleu_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "sacrebleu", None)
     with pytest.raises(InputError, match=r"--bleu: needs sacrebleu, which is missing; pip install 'dnadiff\[text\]'"):
         figures(["a"], ["a"], text=True, bleu=True)
+
+
+def test_a_copy_of_what_lies_left_is_as_long_as_what_is_wanted():
+    copied = answers._without_model(["ACGT", "ACGT", "AC"], ["", "GA", "GATT"], text=False, pairs=False)
+    assert copied["copy of what lies left"] == ["", "GT", "AC"]

@@ -52,6 +52,7 @@ def test_json_lines_hold_a_text_each(tmp_path):
     [
         ("a.jsonl", '{"text": "a"}\n{"body": "b"}\n', "auto", "a.jsonl:2: found no text under 'text'"),
         ("a.jsonl", '{"text": "a"}\n{"text": 1}\n', "auto", "a.jsonl:2: found no text under 'text'"),
+        ("a.jsonl", '{"text": "a"}\n{"text": "\\ud800"}\n', "auto", r"a.jsonl:2: holds .ud800, half of a letter"),
         ("a.jsonl", "{text}\n", "auto", "a.jsonl:1: is not JSON"),
         ("a.jsonl", "{}", "line", "text.documents=line: divides plain text"),
         ("a.csv", "a", "auto", "a.csv: is no kind of text that is read here"),

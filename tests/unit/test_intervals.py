@@ -3,34 +3,10 @@ import time
 
 import pytest
 
-from dnadiff.data.intervals import Interval, intersect, merged, overlap_bp, parse_region, read_bed, unknown_contig
+from dnadiff.data.intervals import Interval, intersect, merged, overlap_bp, read_bed, unknown_contig
 from dnadiff.errors import InputError
 
 SIZES = {"chr1": 1000, "chr2": 500, "chrM": 16}
-
-
-@pytest.mark.parametrize(
-    ("text", "interval"),
-    [
-        ("chr1:1-10", Interval("chr1", 0, 10)),
-        ("chr1:1-1", Interval("chr1", 0, 1)),
-        ("chr1:1,001-2,000:-", Interval("chr1", 1000, 2000, "-")),
-        ("HLA-DRB1*15:01:01:5-9:+", Interval("HLA-DRB1*15:01:01", 4, 9)),
-        ("gi|1|ref|NC_1.2|:2-3", Interval("gi|1|ref|NC_1.2|", 1, 3)),
-    ],
-)
-def test_regions_count_from_one_and_include_their_end(text, interval):
-    assert parse_region(text) == interval
-    assert parse_region(str(interval)) == interval
-
-
-NOT_REGIONS = ["chr1", "chr1:5", "chr1:0-4", "chr1:5-4", "chr1:a-b", ":1-2", "chr1:1-2:x", "", "chr1:,-,"]
-
-
-@pytest.mark.parametrize("text", NOT_REGIONS)
-def test_other_texts_are_no_regions(text):
-    with pytest.raises(InputError, match="would work"):
-        parse_region(text)
 
 
 def test_bed_is_read_with_all_its_decorations(tmp_path):
