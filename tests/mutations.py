@@ -47,7 +47,7 @@ FAULTS = (
     Fault(
         "positions not repeated",
         "dnadiff/models/attention.py",
-        "return torch.arange(first, n, device=device) % (n // 2)",
+        "return torch.arange(first, n, device=device) % self.length(n)",
         "return torch.arange(first, n, device=device)",
         ("tests/attention",),
     ),
