@@ -5,19 +5,15 @@
 Every row trains ``experiment=ecoli_cpu`` with one change for so many steps of 8,192 bases, its schedule within them, on
 one thread, and scores half of the test windows with the same masks. ``minus`` is its bits per base minus those of the
 preset with the same seed, paired by window and averaged over seeds; windows of another length cannot be paired. Time is
-the processor's. Runs are kept in DIR as they finish and not repeated, and several processes can share DIR. Two rows are
-no settings of the package, only of this module:
-
-- *complementary masks*: half as many windows, each twice, with k masks and with the other n - k tokens and one of the k
-  masked, so that every token is learnt from and the bound stays unbiased.
-- *local attention*: no token sees further than 32 bases.
+the processor's. Runs are kept in DIR as they finish and not repeated, and several processes can share DIR. Local
+attention, by which no token sees further than 32 bases, is no setting of the package, only of this module.
 """
 
 import argparse
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,64 +27,11 @@ from torch import Tensor
 from benchmarks.time_to_quality import ECOLI, scores_of
 from dnadiff.checkpoints.folder import load
 from dnadiff.config import compose
-from dnadiff.diffusion import Batch, MaskedNELBO, Noised, TokenLoss
-from dnadiff.random import Draws
-from dnadiff.recipes import training_plan
 from dnadiff.recipes.corpus import open_corpus
 from dnadiff.recipes.train import train
 from dnadiff.training.writer import checkpoints, read_checkpoint
 
 BASES = 32 * 256  # of a step of the preset
-
-
-def twice(x: Tensor) -> Tensor:
-    """The first half of the rows, two times."""
-    return torch.cat([x[: len(x) // 2]] * 2)
-
-
-def doubled(batch: Batch) -> Batch:
-    """The batch with its first half two times."""
-    return Batch(*(None if x is None else twice(x) for x in vars(batch).values()))
-
-
-class Complementary(MaskedNELBO):
-    """Masks of the second half of a batch hide what the first half shows, of the same windows."""
-
-    def noise(self, batch: Batch, draws: Draws) -> Noised:
-        """Rows of size k, then rows of size n + 1 - k: the rest and one token of the k, drawn evenly."""
-        half = len(batch.x0) // 2
-        first = super().noise(
-            Batch(*(None if x is None else x[:half] for x in vars(batch).values())), draws.rows(slice(half))
-        )
-        masked, maskable = first.weight > 0, batch.maskable[:half]
-        u = draws.rows(slice(half)).uniform("again", 0, batch.x0.shape[1]).masked_fill(~masked, torch.inf)
-        again = F.one_hot(u.argmin(-1), batch.x0.shape[1]).bool() & masked
-        other = (maskable & ~masked) | again
-        n, k = maskable.sum(-1, keepdim=True), other.sum(-1, keepdim=True).clamp(min=1)
-        xt = torch.where(other, self.process.mask_id, batch.x0[:half])
-        weight = torch.where(other, n / k.double(), 0.0)
-        return replace(
-            first,
-            xt=torch.cat([first.xt, xt]),
-            t=torch.cat([first.t] * 2),
-            weight=torch.cat([first.weight, weight]),
-        )
-
-    def loss(self, denoiser: Any, batch: Batch, noised: Noised) -> TokenLoss:
-        """That of the doubled half."""
-        return super().loss(denoiser, doubled(batch), noised)
-
-
-@contextmanager
-def complementary() -> Iterator[None]:
-    """Trains with complementary masks inside the block."""
-    build = training_plan.build_objective
-
-    def built(section: dict, process: Any) -> Any:
-        return Complementary(process, only_masked=True) if "only_masked" in section else build(section, process)
-
-    with mock.patch.object(training_plan, "build_objective", built):
-        yield
 
 
 @contextmanager
@@ -142,7 +85,7 @@ CHOICES = {
     "batch 64": Choice(batch=64),
     "windows of 128": Choice(batch=64, length=128),
     "windows of 512": Choice(batch=16, length=512),
-    "complementary masks": Choice(around=complementary),
+    "complementary masks": Choice(("algo.complementary=true",)),
     "time estimator": Choice(("estimator=time",)),
     "time, importance": Choice(("estimator=time", "algo.importance_sampling=true")),
     "time, cosine": Choice(("estimator=time", "noise=cosine")),

@@ -144,6 +144,9 @@ class MaskedNELBO(Objective):
             the same log(m(1) / m(eps)) (MDLM's switch of this name).
         reconstruction: Add what it costs to tell x_0 from itself at t = 0.
         pattern: Who sees whom in training; the bound itself is that of ``Full``.
+        complementary: Samples 2i and 2i + 1 are the same window: ``count`` masks k tokens in the first, and in the
+            second the others and one of the k, drawn evenly, which is what the uniforms 1 - u give. So every token is
+            learned from, and each sample by itself is as unbiased as before.
         only_masked: Ask the denoiser about masked tokens alone, so that its last layer computes no others. The nats are
             the same up to rounding. The shapes differ from step to step and the host must know them, so it is for
             training on a CPU without compilation.
@@ -158,21 +161,28 @@ class MaskedNELBO(Objective):
         importance_sampling: bool = False,
         reconstruction: bool = False,
         pattern: Pattern = Full(),
+        complementary: bool = False,
         only_masked: bool = False,
     ) -> None:
         if estimator not in ESTIMATORS:
             raise InputError(f"estimator={estimator!r}: there are {', '.join(ESTIMATORS)}")
         if importance_sampling and estimator != "time":
             raise InputError("importance_sampling=True: draws times; the count estimator has none")
-        self.process, self.estimator, self.eps = process, estimator, eps
+        if complementary and estimator != "count":
+            raise InputError("complementary=True: goes with numbers of masks; estimator='count' would work")
+        self.process, self.estimator, self.eps, self.complementary = process, estimator, eps, complementary
         self.importance_sampling, self.reconstruction, self.pattern = importance_sampling, reconstruction, pattern
         self.only_masked = only_masked
 
     def noise(self, batch: Batch, draws: Draws) -> Noised:
         """The batch, corrupted; pads and given tokens never are."""
+        turned = None
+        if self.complementary:
+            turned = torch.from_numpy(draws.item_ids % 2 == 1).to(batch.x0.device)
+            draws = Draws(draws.seed, draws.item_ids // 2, draws.first)
         u = draws.uniform("mask", 0, batch.x0.shape[1]).to(batch.x0.device)
         if self.estimator == "count":
-            masked, t, weight = self._by_count(draws, u, batch.maskable)
+            masked, t, weight = self._by_count(draws, u, batch.maskable, turned)
         else:
             masked, t, weight = self._by_time(draws, u, batch)
         xt = torch.where(masked, self.process.mask_id, batch.x0)
@@ -197,9 +207,13 @@ class MaskedNELBO(Objective):
         alpha = self.process.schedule.alpha(t).to(p_mask.dtype)
         return torch.log1p(alpha * p_mask / m) - p_mask / (m + alpha * p_mask)
 
-    def _by_count(self, draws: Draws, u: Tensor, maskable: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _by_count(
+        self, draws: Draws, u: Tensor, maskable: Tensor, turned: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         n = maskable.sum(-1)
         k = draw_counts(draws, n)
+        if turned is not None:
+            u, k = torch.where(turned[:, None], 1 - u, u), torch.where(turned, torch.minimum(n + 1 - k, n), k)
         masked, m = smallest(u, maskable, k)
         t = self.process.schedule.inverse(1 - m).clamp(0, 1)
         return masked, t, n / k.clamp(min=1).double()

@@ -100,6 +100,7 @@ def _trained_with(config: Config) -> str:
         *([f"growing from 1 in {algo.grow:,} steps"] if algo.grow else []),
         *([f"attention opening in {algo.opening:,} steps ({algo.opening_by})"] if algo.opening else []),
         *(["read at the base before"] if algo.shift else []),
+        *(["complementary masks"] if algo.complementary else []),
         *([f"{algo.ar_weight:g} of the autoregressive loss"] if algo.ar_weight else []),
     ]
     return ", ".join([algo.name, *ablated, *blocks, *on_the_way, what, conditioning])
@@ -120,6 +121,8 @@ def _mdlm(config: Config, tokenizer: Tokenizer) -> Method:
     if algo.opening:
         opening = {"steps": algo.opening, "how": algo.opening_by, "length": config.model.length}
         training = {"name": "opening_attention", "estimator": config.estimator, **opening}
+    if algo.complementary:
+        training = {**training, "complementary": True}
     return Method(parameterization, {"name": "absorbing"}, _with_ar(training, algo.ar_weight), bound)
 
 

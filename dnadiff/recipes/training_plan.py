@@ -14,6 +14,7 @@ from dnadiff.checkpoints.folder import build_objective
 from dnadiff.data.dataset import Dataset
 from dnadiff.data.tokenizer import TextTokenizer, Tokenizer, in_spec
 from dnadiff.data.tokenizers import NUCLEOTIDES
+from dnadiff.data.twice import Twice
 from dnadiff.diffusion import AbsorbingProcess, CountSearch, Denoiser, NoiseSearch, Objective, PublishedSearch
 from dnadiff.errors import InputError, ResourceError
 from dnadiff.models.caduceus import Caduceus
@@ -138,7 +139,7 @@ def plan(config: Config, corpus: Corpus, *, begun: bool = False) -> Plan:
         objective=build_objective(_here(method_of(config, corpus.tokenizer).training, compiled), denoiser.process),
         scoring=build_objective(spec["objective"], denoiser.process),
         search=_search(config, denoiser.process, valid),
-        train=corpus.training(),
+        train=Twice(corpus.training()) if config.algo.complementary else corpus.training(),
         valid=valid,
         tokenizer=corpus.tokenizer,
         unit=corpus.unit,

@@ -13,6 +13,7 @@ _OWNERS = {  # key -> the methods that have a use for it
     "zero_mask": ("mdlm",),
     "subs_masking": ("d3pm",),
     "importance_sampling": ("mdlm",),
+    "complementary": ("mdlm",),
     "block_sizes": ("bd3lm",),
     "clip": ("bd3lm",),
     "clip_search": ("bd3lm",),
@@ -42,6 +43,8 @@ class AlgoConfig:
         subs_masking: Give the mask no probability, as upstream's switch (d3pm).
         importance_sampling: Draw times so that every mask rate is as likely on a logarithmic scale (mdlm,
             estimator=time).
+        complementary: Read every window twice running, and mask the second time what was shown the first and one base
+            more (mdlm, estimator=count).
         block_sizes: Train every step on blocks of one of these sizes, so that one model goes with all of them; empty:
             of ``block_size``, which is also what the model is scored and sampled with (bd3lm).
         clip: Lowest and highest noise level to train on, as numbers of masked bases of a block (estimator=count) or as
@@ -64,6 +67,7 @@ class AlgoConfig:
     zero_mask: bool = True
     subs_masking: bool = False
     importance_sampling: bool = False
+    complementary: bool = False
     block_sizes: list[int] = field(default_factory=list)
     clip: list[float] = field(default_factory=list)
     clip_search: bool = False
@@ -91,6 +95,8 @@ class AlgoConfig:
         plain = not (self.opening or self.ar_weight) or (self.carry_over and self.zero_mask and not self.T)
         plain = plain and not ((self.opening or self.ar_weight) and self.importance_sampling)
         require(plain, "algo.opening and algo.ar_weight: go with the plain bound; leave the other keys of algo out")
+        alone = not self.complementary or not (self.opening or self.T or self.importance_sampling)
+        require(alone, "algo.complementary=true: goes with the plain bound; leave the other keys of algo out")
         steps = f"algo.importance_sampling=true: draws times, and algo.T={self.T} has steps; leave one out"
         require(not (self.importance_sampling and self.T), steps)
 
@@ -199,4 +205,6 @@ def _no_time(algo: AlgoConfig) -> str | None:
         "ar": "the likelihood of ar is exact and estimates nothing; leave it out",
         "mlm": "mlm hides 15 % of the bases at no time; leave it out",
     }
+    if algo.complementary:
+        return "algo.complementary=true complements numbers of masks; estimator=count would work"
     return reasons.get(algo.name)

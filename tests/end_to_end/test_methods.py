@@ -18,6 +18,7 @@ from tests.runs import run, write_genome
 METHODS = {
     "mdlm": {},
     "mdlm with importance sampling": {"estimator": "time", "algo__importance_sampling": "true"},
+    "mdlm with complementary masks": {"algo__complementary": "true"},
     "mdlm without carry-over": {"algo__carry_over": "false"},
     "mdlm without zero masking": {"algo__zero_mask": "false"},
     "mdlm in steps": {"algo__T": 1000},

@@ -81,6 +81,18 @@ def refusal(*overrides):
             ["algo.importance_sampling=true", "algo.T=10"],
             "algo.importance_sampling=true: draws times, and algo.T=10 has steps; leave one out",
         ),
+        (
+            ["algo.complementary=true", "algo.T=10"],
+            "algo.complementary=true: goes with the plain bound; leave the other keys of algo out",
+        ),
+        (
+            ["algo.complementary=true", "estimator=time"],
+            "estimator=time: algo.complementary=true complements numbers of masks; estimator=count would work",
+        ),
+        (
+            ["algo=sedd", "algo.complementary=true"],
+            "algo.complementary=true: belongs to algo=mdlm; leave it out of algo=sedd",
+        ),
         (["algo=d3pm", "algo.T=0"], "algo.T=0: d3pm takes steps; algo.T=1000 would work"),
         (["algo.T=-1"], "algo.T=-1: give a finite number at least 0"),
         (

@@ -4,15 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
-from benchmarks.choices import CHOICES, Complementary, row_of
+from benchmarks.choices import CHOICES, row_of
 from benchmarks.time_to_quality import Run, result, summary
 from dnadiff.config import compose
-from dnadiff.diffusion import Batch, MaskedNELBO
-from dnadiff.random import Draws
-from tests.oracle import BASES
-from tests.tiny import tiny_denoiser
 
 
 def scores(work, run, *lines):
@@ -39,37 +34,6 @@ def test_the_time_to_a_quality_is_that_of_the_first_score_that_is_good_enough(tm
     assert found["ours"] == {"lr": 5e-3, "batch": 32, "seeds": 3, "met": 3, "median_minutes": 3}
     assert found["upstream"] == {"lr": 1e-3, "batch": 32, "seeds": 2, "met": 0, "median_minutes": 60}
     assert found["times_less"] == 20 and found["at_least"]
-
-
-def batch_of(rows, length):
-    x0 = torch.tensor(BASES)[torch.randint(0, 4, (rows, length), generator=torch.Generator().manual_seed(0))]
-    valid = torch.ones(rows, length, dtype=torch.bool)
-    valid[1, -2:] = False
-    return Batch(x0, valid)
-
-
-def test_complementary_masks_hide_what_the_others_show():
-    process = tiny_denoiser().process
-    noised = Complementary(process).noise(batch_of(8, 16), Draws(0, range(8)))
-    first, second = (noised.weight > 0).chunk(2)
-    valid = batch_of(8, 16).valid[:4]
-    assert torch.equal(first | second, valid) and (first & second).sum(-1).tolist() == [1] * 4
-    n = valid.sum(-1)
-    for masked, weight in zip((first, second), noised.weight.chunk(2), strict=True):
-        assert torch.allclose(weight.max(-1).values, n / masked.sum(-1).double())
-
-
-def test_complementary_masks_are_unbiased():
-    """Over many draws both halves cost what masks of independent sizes cost."""
-    denoiser, rows = tiny_denoiser(), 4000
-    batch = batch_of(2, 4)
-    many = Batch(batch.x0[:1].repeat(2 * rows, 1), batch.valid[:1].repeat(2 * rows, 1))
-    with torch.no_grad():
-        pairs = Complementary(denoiser.process)(denoiser, many, Draws(0, range(2 * rows))).nll.sum(-1).chunk(2)
-        plain = MaskedNELBO(denoiser.process)(denoiser, many, Draws(1, range(2 * rows))).nll.sum(-1)
-    for half in pairs:
-        error = (half.var() / rows + plain.var() / len(plain)) ** 0.5
-        assert abs(float(half.mean() - plain.mean())) < 4 * float(error)
 
 
 @pytest.mark.parametrize("choice", CHOICES.values(), ids=CHOICES)
