@@ -277,6 +277,13 @@ def test_the_page_is_whole_and_loads_nothing(tmp_path):
     assert page.tags.count("th") == columns and page.tags.count("td") == columns * 3 and page.tags.count("tr") == 4
 
 
+def test_a_name_is_no_markdown(tmp_path):
+    record(tmp_path, "one", {"mouse/2": [0.5]})
+    path = tmp_path / "one" / "bench.json"
+    path.write_text(path.read_text().replace('"name": "one"', r'"name": "*a* _b_ my_c `d` [e](f) g\\\\|h"'))
+    assert r"| \*a\* \_b\_ my_c \`d\` [e]\(f) g\\\\\|h<br>" in markdown(table_of(tmp_path))
+
+
 def test_a_line_that_was_cut_off_is_written_again(tmp_path, begun):
     data, out = str(write_task(tmp_path / "task", 24)), tmp_path / "out"
     settings = [*SMALL, "baselines=false"]
