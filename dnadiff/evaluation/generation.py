@@ -78,7 +78,7 @@ def draw_samples(real: Sequence[np.ndarray], synthetic: Sequence[np.ndarray], se
         )
         synthetic = [synthetic[i] for i in np.sort(rng.permutation(len(synthetic))[:n])]
     first, second = _windows_like(slots, synthetic, rng)
-    if sum(map(len, first)) < sum(map(len, synthetic)):
+    if min(sum(map(len, windows)) for windows in (first, second)) < sum(map(len, synthetic)):
         notes.append("real records are shorter than the synthetic sequences: the windows' lengths differ")
     rows = {
         "synthetic": list(synthetic),
@@ -165,8 +165,17 @@ def _windows_like(
     for j, length in enumerate(lengths):
         side = rng.integers(2)  # of two neighbours in size, which goes where is a coin's choice
         for which, place in ((side, 2 * j), (1 - side, 2 * j + 1)):
-            chosen[which].append(slots[order[place]][:length])
+            chosen[which].append(_known_part(slots[order[place]], length))
     return chosen[0], chosen[1]
+
+
+def _known_part(slot: np.ndarray, length: int) -> np.ndarray:
+    """The first ``length`` bases of a slot, or where too many of them are unknown, the first so many that are known."""
+    if length >= len(slot):
+        return slot
+    known = np.concatenate([[0], np.cumsum(slot < 4)])
+    start = int(np.minimum(known[length:] - known[: len(known) - length], np.ceil(LEAST_KNOWN * length)).argmax())
+    return slot[start : start + length]
 
 
 def _words(sequence: np.ndarray, k: int) -> np.ndarray:

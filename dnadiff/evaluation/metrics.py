@@ -7,9 +7,10 @@ r"""How good predictions are: the figures of scikit-learn, with bootstrap interv
     tokens       those of classes, over all bases but N; an interval draws whole sequences
     regression   pearson, spearman, r2, rmse (units of the target), loss (mean square); means over the numbers
 
-A metric that is not defined (AUROC where only one class is there, a correlation with a constant) is None, never 0 or
-NaN. Intervals are percentiles of the metric over examples drawn with replacement (Efron and Tibshirani, An introduction
-to the bootstrap, 1993): they tell what another test set of this kind would change, not what another seed would.
+A metric that is not defined (AUROC where only one class is there, a correlation with a constant, r2 of one) is None,
+never 0 or NaN. Intervals are percentiles of the metric over examples drawn with replacement (Efron and Tibshirani, An
+introduction to the bootstrap, 1993): they tell what another test set of this kind would change, not what another seed
+would.
 
 Every metric takes a weight an example: how often it was drawn. What is sorted is sorted once, so that a thousand
 resamples of a thousand examples take a second; the tests hold the figures to scikit-learn's, weighted and not.
@@ -156,7 +157,8 @@ def _numbers(p: np.ndarray, y: np.ndarray) -> Weighted:
             square = np.average((p[:, t] - y[:, t]) ** 2, weights=w)
             spread = np.average((y[:, t] - np.average(y[:, t], weights=w)) ** 2, weights=w)
             ranked = _correlation(_ranks(of_p, w), _ranks(of_y, w), w)
-            rows.append([_correlation(p[:, t], y[:, t], w), ranked, 1 - square / spread, np.sqrt(square), square])
+            explained = math.nan if np.ptp(y[w > 0, t]) == 0 else 1 - square / spread
+            rows.append([_correlation(p[:, t], y[:, t], w), ranked, explained, np.sqrt(square), square])
         return dict(zip(METRICS["regression"], _mean(np.array(rows)), strict=True))
 
     return score

@@ -84,7 +84,7 @@ class TokenChain:
         p = np.full(tokens.shape, 1 / self.vocab_size)
         word = np.zeros(tokens.shape, dtype=np.int64)
         digits = np.where(known, tokens, 0).astype(np.int64)
-        for d in range(order + 1):
+        for d in range(min(order, tokens.shape[1] - 1) + 1):
             word[:, d:] += digits[:, : tokens.shape[1] - d] * self.vocab_size**d
             at = depth >= d
             seen = _found(self._words[d], self._counts[d], word[at])

@@ -1,5 +1,6 @@
 """A suite's table as Markdown, as a page of HTML that needs nothing beside it, and as TSV with a line a figure."""
 
+import re
 from collections.abc import Iterator
 from html import escape
 
@@ -14,6 +15,7 @@ _NOTES = (
     "published figures are as the papers print them, with largest less smallest behind ± where they do; pre-training, "
     "sizes, learning rates and strands are each paper's own",
 )
+_MEANT = re.compile(r"[\\`*~|]|(?<!\w)_|_(?!\w)|(?<=\])\(")  # what Markdown would not show as it is
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #20242c; margin: 2rem; }
 h1 { font-size: 1.3rem; }
@@ -155,7 +157,7 @@ def _notes(table: Table) -> list[str]:
 
 def _plain(text: str) -> str:
     """The text as Markdown that shows it and nothing else."""
-    return escape(printable(text), quote=False).replace("|", "\\|")
+    return _MEANT.sub(r"\\\g<0>", escape(printable(text), quote=False))
 
 
 def _md_row(cells: list[str]) -> str:

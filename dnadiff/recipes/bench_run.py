@@ -89,7 +89,9 @@ def bench_run(
     suite = suite_of(wanted.suite, Path(wanted.data))
     about = _about(wanted, suite)
     home = folder / _folder_name(about["name"])
-    jobs, left_out = jobs_of(suite, Path(wanted.data), wanted.tasks, wanted.settings, wanted.model)
+    jobs, left_out = jobs_of(
+        suite, Path(wanted.data), wanted.tasks, wanted.settings, wanted.model, about["protocol"], wanted.folds
+    )
     check_protocol(about["protocol"], jobs)
     record = joined_record(folder, home, about, jobs)
     seeds = tuple(dict.fromkeys(wanted.seeds)) or ((1,) if about["protocol"] in TESTS_ALL else suite.seeds)

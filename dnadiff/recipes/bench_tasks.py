@@ -22,6 +22,7 @@ from dnadiff.evaluation.metrics import BEST
 from dnadiff.evaluation.suites import OWN, SUITES, Suite, Task, own_places, place_of
 from dnadiff.recipes.finetune import examples_of
 from dnadiff.recipes.finetune_task import reading
+from dnadiff.recipes.protocols import planned
 
 RECORD = "bench.json"
 _OF_ONE = ("accuracy", "loss")  # metrics that are means over examples
@@ -74,7 +75,7 @@ def suite_of(name: str, data: Path) -> Suite:
 
 
 def jobs_of(
-    suite: Suite, data: Path, words: Sequence[str], overrides: Sequence[str], start: str
+    suite: Suite, data: Path, words: Sequence[str], overrides: Sequence[str], start: str, protocol: str, folds: int
 ) -> tuple[list[Job], dict[str, str]]:
     """The tasks to run, and why each other entry of a folder of one's own data is no task.
 
@@ -84,6 +85,8 @@ def jobs_of(
         words: Tasks asked for by name, which must be there; none is every task that is.
         overrides: Settings of every fine-tuning.
         start: What each begins with, which decides what its examples are read as.
+        protocol: One of ``protocols.PROTOCOLS``; of folds the parts are those of the first.
+        folds: How many, for ``folds``.
 
     Raises:
         InputError: Data of a task are missing or cannot be used, or a setting cannot be.
@@ -100,7 +103,7 @@ def jobs_of(
     for task, place in places.items():
         try:
             if place is not None:
-                jobs.append(_job(task, place, overrides, start))
+                jobs.append(_job(task, place, overrides, start, protocol, folds))
             elif words:
                 raise InputError(f"--data {data}: holds nothing called {task.name}; the data of that task would work")
         except InputError as error:
@@ -114,11 +117,14 @@ def jobs_of(
     return jobs, left_out
 
 
-def _job(task: Task, place: Path, overrides: Sequence[str], start: str) -> Job:
+def _job(task: Task, place: Path, overrides: Sequence[str], start: str, protocol: str, folds: int) -> Job:
     given = {word.partition("=")[0] for word in overrides}
     preset = [f"train.metric={task.metric}"] if task.metric != "auto" else []
     settings = [word for word in (*preset, *task.settings) if word.partition("=")[0] not in given]
-    config = compose_finetune([*settings, *overrides, f"data.path={place}", f"start={start}", "seed=1"])
+    every = [*settings, *overrides, f"start={start}", "seed=1"]
+    first = planned(protocol, str(place), every, seeds=(1,), folds=folds)[0]
+    cut = [word for word in first.settings if word.startswith("data.fold=")]
+    config = compose_finetune([*every, f"data.path={place}", *cut])
     read = reading(config)
     data = examples_of(read.config, read.of_text)
     chosen = config.train.chosen(data.meaning.kind, BEST[data.meaning.kind])
@@ -188,7 +194,7 @@ def joined_record(out: Path, folder: Path, new: Mapping[str, Any], jobs: Sequenc
     old = record_of(folder)
     if old is None:
         return {**new, "tasks": tasks}
-    for key in ("name", "model", "protocol"):
+    for key in ("name", "model", "protocol", "folds"):
         if old[key] != new[key]:
             raise InputError(
                 f"{folder}: was begun with {key} {old[key]}, not {new[key]}; another --name or -o would work"

@@ -34,8 +34,8 @@ BACKBONES = {
     "gpt2": ("radford2019language",),
     "bert": ("devlin2019bert",),
 }
-ALWAYS = ("nguyen2023hyenadna", "schiff2024caduceus")
-"""The numbering of the bases."""
+BASES = ("nguyen2023hyenadna", "schiff2024caduceus")
+"""The numbering of the bases, of every run that reads them."""
 GENOMES = {"ae952b2873ef8badc956925a61c5b536d4e40322b4e8b15dde3d8eda7ce3c879": "blattner1997complete"}
 """Papers of genomes by the SHA-256 of the file: those of the project's data folder that have one."""
 _HINT = "a run folder written by dna-diff train would work"
@@ -87,7 +87,8 @@ def keys_of(run: Path) -> list[str]:
         algo, estimator, optimizer = config["algo"]["name"], config["estimator"], config["optim"]["name"]
         masked = ESTIMATORS[estimator] if algo == "mdlm" else ()
         network = BACKBONES[config.get("model", {}).get("backbone", "dit")]
-        keys = [*ALGOS[algo], *masked, *network, *ALWAYS, *OPTIMIZERS[optimizer]]
+        bases = BASES if config.get("task", {}).get("name", "dna") == "dna" else ()
+        keys = [*ALGOS[algo], *masked, *network, *bases, *OPTIMIZERS[optimizer]]
         keys += [GENOMES[digest] for digest in facts["inputs"].values() if digest in GENOMES]
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{run}: is no run that this version knows ({error}); {_HINT}") from error

@@ -96,18 +96,22 @@ def _plain(value: object) -> str:
 
 
 def _print_table(report: Mapping[str, Any], columns: Sequence[Column]) -> None:
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column.title, justify="left" if column.key == "name" else "right")
-    for row in report["rows"]:
-        table.add_row(*(_cell(row, column) for column in columns))
-    console = Console(highlight=False)
-    console.print(table)
+    rows = [[_cell(row, column) for column in columns] for row in report["rows"]]
+    for i, column in enumerate(columns):
+        whole = column.title.split() + [row[i] for row in rows]  # a figure is never cut, however narrow the terminal
+        least = max(map(cell_len, whole), default=0)
+        table.add_column(column.title, justify="left" if column.key == "name" else "right", min_width=least)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(table, crop=False)
     for line in report["protocol"]:
-        console.print(printable(line), style="dim", markup=False)
+        console.print(printable(line), style="dim")
 
 
 def _cell(row: Mapping[str, Any], column: Column) -> str:
@@ -115,6 +119,6 @@ def _cell(row: Mapping[str, Any], column: Column) -> str:
     if value is None:
         return "-"
     if isinstance(value, str):
-        return value
+        return printable(value)
     error = row.get(column.error) if column.error else None
     return format(value, column.style) + ("" if error is None else f" ± {format(error, column.style)}")

@@ -152,6 +152,24 @@ def test_what_differs_from_what_was_begun_is_refused(home, tmp_path, capsys):
     assert "holds a table of own" in refused(tmp_path / "gue", out, "--name", "other", suite="gue")
 
 
+def test_few_examples_are_left_out_one_at_a_time(tmp_path, capsys):
+    rows = ["ACGTAC,1", "GGGCCA,0", "ATATAT,1", "GGGCCA,0"]
+    (tmp_path / "few.csv").write_text("sequence,label\n" + "\n".join(rows) + "\n")
+    words = ("--protocol", "leave_one_out", "train.metric=accuracy", "data.valid_fraction=0")
+    assert bench(tmp_path / "few.csv", tmp_path / "out", *words, "-q", seeds=["1"]) == 0
+    (line,) = [line for line in figures(tmp_path / "out") if line["kind"] == "model"]
+    assert line["runs"] == "3" and "in train too" in (tmp_path / "out" / "table.md").read_text()
+    capsys.readouterr()
+
+
+def test_other_folds_are_refused(home, tmp_path, capsys):
+    """Figures of three folds and of two are no figure."""
+    words = ("--tasks", "first", "-q", "--protocol", "folds")
+    assert bench(home / "data", tmp_path / "out", *words, "--folds", "2", seeds=["1"]) == 0
+    assert bench(home / "data", tmp_path / "out", *words, "--folds", "3", seeds=["1"]) == 2
+    assert "was begun with folds 2, not 3; another --name or -o would work" in capsys.readouterr().err
+
+
 def test_a_subset_is_named_and_published_figures_are_marked(tmp_path):
     write_task(tmp_path / "gue" / "prom" / "prom_core_tata", 24)
     out = tmp_path / "out"
@@ -257,6 +275,13 @@ def test_the_page_is_whole_and_loads_nothing(tmp_path):
     assert page.links == [] and not {"script", "link", "img"} & set(page.tags)
     columns = 3 + 2 + 2  # task, metric, examples; the model and its minutes; the floor and DNABERT-2
     assert page.tags.count("th") == columns and page.tags.count("td") == columns * 3 and page.tags.count("tr") == 4
+
+
+def test_a_name_is_no_markdown(tmp_path):
+    record(tmp_path, "one", {"mouse/2": [0.5]})
+    path = tmp_path / "one" / "bench.json"
+    path.write_text(path.read_text().replace('"name": "one"', r'"name": "*a* _b_ my_c `d` [e](f) g\\\\|h"'))
+    assert r"| \*a\* \_b\_ my_c \`d\` [e]\(f) g\\\\\|h<br>" in markdown(table_of(tmp_path))
 
 
 def test_a_line_that_was_cut_off_is_written_again(tmp_path, begun):

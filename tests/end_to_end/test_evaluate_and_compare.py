@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import sys
 
 import pytest
 
@@ -10,6 +11,7 @@ from dnadiff.data.genome import open_genome
 from dnadiff.errors import InputError
 from dnadiff.recipes.compare import compare
 from dnadiff.recipes.evaluate import evaluate, verdict
+from dnadiff.recipes.tables import Column, publish
 from tests.runs import fasta, random_bases, untrained
 
 
@@ -56,6 +58,17 @@ def test_standard_output_without_a_terminal_is_tsv(run, capsys):
     assert [row["name"] for row in rows] == [row["name"] for row in report["rows"]]
     assert float(rows[0]["bits_per_base"]) == pytest.approx(report["rows"][0]["bits_per_base"], rel=1e-5)
     assert rows[0]["monte_carlo_error"] == "" and rows[0]["windows"] == "7"
+
+
+def test_a_narrow_terminal_gets_whole_figures_and_names_as_they_are(monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "dumb")  # without styles, and 80 columns wide
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    row = {"name": "a[red]b :dna: \x1b[1m\u57fa\u56e0", **{key: 1234.5678 for key in "abcdef"}}
+    columns = [Column("", "name"), *(Column(f"figure {key}", key, key) for key in "abcdef")]
+    publish(None, {"protocol": ["[b] is :dna:"], "rows": [row]}, columns, {}, quiet=False)
+    *_, line, protocol = capsys.readouterr().out.splitlines()
+    assert line.split("  ")[0] == "a[red]b :dna: \\x1b[1m\u57fa\u56e0"
+    assert line.count("1234.5678 ± 1234.5678") == 6 and protocol == "[b] is :dna:"
 
 
 def test_both_strands_average_two_different_scores(run):

@@ -106,6 +106,21 @@ def test_a_small_genome_compares_fewer_sequences_and_says_so():
     assert samples.notes == ["the real genome has 5 windows: 2 of 9 synthetic sequences are compared"]
 
 
+def test_windows_cut_short_are_known_too():
+    """Records that begin with N, of which short windows must not be the beginning."""
+    real = [np.concatenate([codes(8 * "N"), random_codes(92, i)]) for i in range(40)]
+    samples = draw_samples(real, [random_codes(n, n) for n in (100, *range(8, 17))], seed=1)
+    for window in samples.reference + samples.rows["real"]:
+        assert np.count_nonzero(window < 4) >= 0.9 * len(window)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_window_that_is_too_short_is_told_of_whichever_set_it_is_in(seed):
+    real = [random_codes(100, 1), random_codes(50, 2)]
+    samples = draw_samples(real, [random_codes(100, 3)], seed)
+    assert samples.notes == ["real records are shorter than the synthetic sequences: the windows' lengths differ"]
+
+
 def test_nothing_to_compare_is_refused():
     with pytest.raises(InputError, match="synthetic sequences: found none"):
         draw_samples([random_codes(500, 1)], [], seed=0)

@@ -135,6 +135,14 @@ def test_resampled_correlations_are_those_of_the_examples_drawn():
         assert found[name] == pytest.approx(np.percentile(values, [2.5, 97.5]), abs=1e-12)
 
 
+def test_r2_of_a_constant_is_not_defined_whatever_its_mean_rounds_to():
+    y = np.array([[0.1], [0.7], [0.3]])  # one draw in nine of three examples is thrice the same
+    assert np.mean([0.1, 0.1, 0.1]) != 0.1
+    assert measured("regression", y, np.full((3, 1), 0.1))["r2"] is None
+    p = np.array([[0.2], [0.1], [0.3]])
+    assert intervals("regression", p, y, resamples=200, seed=0)["r2"][0] > -100
+
+
 def test_what_is_better():
     low, high = {"mcc": 0.1, "loss": 0.5, "rmse": 2.0}, {"mcc": 0.2, "loss": 0.9, "rmse": 3.0}
     assert better("mcc", high, low) and not better("mcc", low, high)

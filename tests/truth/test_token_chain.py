@@ -69,6 +69,16 @@ def test_the_order_follows_from_the_vocabulary():
     assert [highest_order(size) for size in (260, 35, 512, 50258, 3)] == [5, 5, 5, 3, 5]
 
 
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 5])
+def test_rows_shorter_than_the_order_cost_what_longer_ones_begin_with(length):
+    stream = np.random.default_rng(1).integers(0, 3, 200)
+    chain = TokenChain.fit([stream], 3)
+    rows = stream[:24].reshape(4, 6)
+    whole = chain.bits(rows, np.ones_like(rows, dtype=bool), order=chain.order)
+    short = chain.bits(rows[:, :length], np.ones((4, length), dtype=bool), order=chain.order)
+    np.testing.assert_array_equal(short, whole[:, :length])
+
+
 def test_context_restarts_with_each_stream():
     apart, joined = (TokenChain.fit(streams, 4) for streams in ([[0, 1], [2, 3]], [[0, 1, 2, 3]]))
     row, known = np.array([[1, 2]]), np.ones((1, 2), bool)

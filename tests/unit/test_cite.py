@@ -16,11 +16,11 @@ from dnadiff.recipes.cite import keys_of, references
 ROOT = Path(__file__).parents[2]
 
 
-def a_run(folder, algo="mdlm", estimator="count", optim="muon", backbone="dit", digest="00"):
+def a_run(folder, algo="mdlm", estimator="count", optim="muon", backbone="dit", digest="00", task="dna"):
     """A run folder as far as citing reads it."""
     folder.mkdir()
     config = {"algo": {"name": algo}, "estimator": estimator, "optim": {"name": optim}}
-    config["model"] = {"backbone": backbone}
+    config |= {"model": {"backbone": backbone}, "task": {"name": task}}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "provenance.json").write_text(json.dumps({"inputs": {"genome.fa": digest}}))
     return folder
@@ -44,7 +44,7 @@ def test_every_entry_is_bibtex():
 def test_what_the_tables_name_is_there_and_all_of_it_is_named():
     tables = (cite.ALGOS, cite.ESTIMATORS, cite.OPTIMIZERS, cite.BACKBONES)
     named = {key for table in tables for keys in table.values() for key in keys}
-    named |= {*cite.ALWAYS, *cite.GENOMES.values()}
+    named |= {*cite.BASES, *cite.GENOMES.values()}
     assert named <= set(references())
     assert set(references()) - named == {"wang2025remasking"}  # a sampler
     assert set(schema.ALGOS) <= set(cite.ALGOS) and set(schema.ESTIMATORS) == set(cite.ESTIMATORS)
@@ -68,6 +68,7 @@ def test_the_genome_is_known_by_its_content():
         ({"algo": "sundae", "backbone": "llama"}, {"han2024transfer", "touvron2023llama"}, {"peebles2023scalable"}),
         ({"backbone": "caduceus"}, {"schiff2024caduceus", "gu2023mamba"}, {"peebles2023scalable"}),
         ({}, {"schiff2024caduceus", "peebles2023scalable"}, {"gu2023mamba"}),
+        ({"task": "text"}, {"sahoo2024simple"}, {"nguyen2023hyenadna", "schiff2024caduceus"}),
     ],
 )
 def test_a_run_is_cited_by_what_it_used(tmp_path, settings, there, absent):
