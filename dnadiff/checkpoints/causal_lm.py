@@ -126,7 +126,8 @@ def _llama_names(stored: Mapping[str, Tensor]) -> Named:
         layer, part, leaf = name_parts(name.removeprefix("model."), "layers.")
         key = f"blocks.{layer}.{_LLAMA[part]}.{leaf}" if part in _LLAMA else _LLAMA_ENDS.get(f"{part}{leaf}", name)
         named[key] = value
-    if "head.weight" in named and torch.equal(named["head.weight"], named.get("embed.weight", named["norm.weight"])):
+    head, embed = named.get("head.weight"), named.get("embed.weight")
+    if head is not None and embed is not None and torch.equal(head, embed):
         del named["head.weight"]
     return named
 

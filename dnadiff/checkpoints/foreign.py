@@ -59,9 +59,13 @@ def folder_weights(folder: Path, rename: Rename) -> tuple[Path, dict[str, Tensor
     safe, pickled = folder / "model.safetensors", folder / "pytorch_model.bin"
     if safe.is_file():
         try:
-            return safe, {name: value.float() for name, value in rename(load_file(safe), safe).items()}
+            named = rename(load_file(safe), safe)
         except SafetensorError as error:
             raise InputError(f"{safe}: is no safetensors file ({error}); copy or download it again") from error
+        for name, value in named.items():
+            if not value.is_floating_point():
+                raise InputError(f"{safe}: {name} is {value.dtype}; weights of floating types would work")
+        return safe, {name: value.float() for name, value in named.items()}
     if pickled.is_file():
         with Archive(pickled) as archive:
             named = rename(mapping(archive.root), pickled)

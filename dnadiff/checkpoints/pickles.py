@@ -14,6 +14,7 @@ import io
 import math
 import pickle
 import pickletools
+import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from torch import Tensor
 from dnadiff.errors import InputError
 
 LARGEST = 2**28  # bytes of a description; those of published checkpoints have a few millions at most
+DEEPEST = 1000  # tuples in tuples; Python hashes a key that is one without minding the end of its stack
 
 _DTYPES = {
     "torch.DoubleStorage": torch.float64,
@@ -36,6 +38,17 @@ _DTYPES = {
 _TENSORS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
 _PARAMETERS = ("torch._utils._rebuild_parameter",)
 _MEMO = ("PUT", "BINPUT", "LONG_BINPUT")
+_RECALL = ("GET", "BINGET", "LONG_BINGET")
+_NESTS = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET")
+_MARK = pickletools.markobject
+_EFFECTS = {  # whether a code takes all above the mark, what it takes below it, and what it leaves
+    code.name: (
+        _MARK in code.stack_before,
+        code.stack_before.index(_MARK) if _MARK in code.stack_before else len(code.stack_before),
+        len(code.stack_after),
+    )
+    for code in pickletools.opcodes
+}
 _EXTENSIONS = ("EXT1", "EXT2", "EXT4")
 
 
@@ -95,6 +108,10 @@ class Storage:
     key: str
     size: int
 
+    def __setstate__(self, state: object) -> None:
+        """Refuses a pickle that gives it other attributes."""
+        raise pickle.UnpicklingError("a storage that is changed")
+
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> type[Stub]:
@@ -124,7 +141,7 @@ class Archive:
         self.path = path
         try:
             self._zip = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
             raise self._refusal(error) from error
         self._names = frozenset(self._zip.namelist())
         found = [name for name in self._names if name.count("/") == 1 and name.endswith("/data.pkl")]
@@ -164,6 +181,8 @@ class Archive:
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         if math.prod(size) > storage.size or (math.prod(size) and last >= storage.size):
             raise self._refusal("a tensor reaches beyond its numbers")
+        if max((offset, *size, *stride)) > sys.maxsize:  # of dimensions that are one or none long
+            raise self._refusal("a tensor reaches beyond its numbers")
         return (
             self._numbers(storage).as_strided(size, stride, offset).float().clone(memory_format=torch.contiguous_format)
         )
@@ -192,9 +211,7 @@ class Archive:
 
     def _unpickled(self, data: bytes) -> Any:  # noqa: ANN401 (whatever the file says)
         try:
-            for code, argument, _ in pickletools.genops(data):
-                if (code.name in _MEMO and int(argument) > len(data)) or code.name in _EXTENSIONS:
-                    raise pickle.UnpicklingError(f"a forbidden {code.name}")
+            _check(data)
             return _Unpickler(io.BytesIO(data)).load()
         except Exception as error:  # a foreign program ends in whatever way it likes
             raise self._refusal(error) from error
@@ -225,3 +242,37 @@ def described(value: object) -> str:
 
 def _all_whole(numbers: object) -> bool:
     return isinstance(numbers, tuple) and all(type(n) is int and n >= 0 for n in numbers)
+
+
+def _check(data: bytes) -> None:
+    """Refuses a pickle that would take memory, objects or depth that its reader does not mind.
+
+    It follows how deep what lies on the stack and in the memo is nested, and makes nothing.
+
+    Raises:
+        pickle.UnpicklingError: It would.
+        IndexError: It takes more from the stack than lies there.
+    """
+    stack: list[int | None] = []  # depths; None is the mark
+    memo: dict[int, int | None] = {}
+    for code, argument, _ in pickletools.genops(data):
+        name = code.name
+        if (name in _MEMO and int(argument) > len(data)) or name in _EXTENSIONS:
+            raise pickle.UnpicklingError(f"a forbidden {name}")
+        if name in _RECALL:
+            stack.append(memo.get(int(argument)))
+        elif name in _MEMO or name == "MEMOIZE":
+            memo[len(memo) if argument is None else int(argument)] = stack[-1]
+        elif name == "DUP":
+            stack.append(stack[-1])
+        else:
+            marked, fixed, made = _EFFECTS[name]
+            depth = 0
+            while marked and (top := stack.pop()) is not None:
+                depth = max(depth, top)
+            for _ in range(fixed):
+                depth = max(depth, stack.pop() or 0)
+            depth += name in _NESTS
+            if depth > DEEPEST:
+                raise pickle.UnpicklingError("it is nested too deep")
+            stack += [depth] * made if name != "MARK" else [None]

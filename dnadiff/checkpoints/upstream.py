@@ -57,10 +57,19 @@ def read_upstream(path: Path, *, weights: str | None = None, tokenizer: str | No
     if path.is_dir() or single:
         if weights is not None:
             raise InputError(f"--weights {weights}: {path} holds one set of weights; leave it out")
-        return llama2c.read_llama2c(path, tokenizer=tokenizer) if single else _folder(path, tokenizer)
-    if not path.exists():
+    elif not path.exists():
         raise InputError(f"{path}: no such file; a checkpoint of MDLM or BD3-LM, or a folder of one, would work")
-    return _lightning(path, weights or "ema", tokenizer)
+    try:
+        if single:
+            return llama2c.read_llama2c(path, tokenizer=tokenizer)
+        return _folder(path, tokenizer) if path.is_dir() else _lightning(path, weights or "ema", tokenizer)
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:  # weights of odd shapes
+        if "allocate memory" in str(error):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{path}: its weights are not those of its model ({reason}); copy or download it again"
+        ) from error
 
 
 def _lightning(path: Path, weights: str, tokenizer: str | None) -> Converted:
@@ -90,11 +99,12 @@ def _folder(path: Path, tokenizer: str | None) -> Converted:
     if not config.is_file():
         raise InputError(f"{path}: has no config.json; the folder of a published model would work")
     values = read_foreign(config)
-    if values.get("model_type") == "caduceus":
+    kind = str(values.get("model_type"))
+    if kind == "caduceus":
         return read_caduceus(path, values, tokenizer)
-    if values.get("model_type") in causal_lm.KINDS:
+    if kind in causal_lm.KINDS:
         return causal_lm.read_causal_lm(path, values, tokenizer)
-    if values.get("model_type") in encoder.KINDS:
+    if kind in encoder.KINDS:
         return encoder.read_encoder(path, values, tokenizer)
     settings = folder_settings(values, config)
     file, tensors = folder_weights(path, _parameters)

@@ -8,7 +8,8 @@ Noise: MDLM's loglinear schedule keeps eps = 1e-3, BD3-LM's is exactly t. AR mod
 masked (``algo.ignore_bos``), block models begin with [BOS].
 """
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ _MDLM_NOISE = {
 }
 _WITH_RANGE = ("linear", "geometric")
 _BACKBONES = ("dit", "ar", "hf_dit", "ddit")
+_MOST_VALUES = 100_000  # of a pickled configuration; published ones have hundreds
 
 
 @dataclass(frozen=True)
@@ -64,18 +66,33 @@ class Settings:
 def plain(value: object) -> Any:  # noqa: ANN401 (JSON)
     """A pickled configuration as plain values: dictionaries, lists, texts, numbers; interpolations stay as text.
 
-    OmegaConf's containers keep their content in ``_content`` and its leaves in ``_val``; any other object is None.
+    OmegaConf's containers keep their content in ``_content`` and its leaves in ``_val``; any other object is None, and
+    so is a number of more than 64 bits.
+
+    Raises:
+        InputError: It has more values than any configuration, perhaps some of them many times.
+        RecursionError: It contains itself.
     """
+    return _plain(value, iter(range(_MOST_VALUES)))
+
+
+def _plain(value: object, left: Iterator[int]) -> Any:  # noqa: ANN401 (JSON)
+    if next(left, None) is None:
+        raise InputError(f"its configuration has more than {_MOST_VALUES:,} values; a checkpoint as it was saved works")
     if isinstance(value, Stub):
         known = state(value)
         if "_content" in known:
-            return plain(known["_content"])
-        return plain(known["_val"]) if "_val" in known else None
+            return _plain(known["_content"], left)
+        return _plain(known["_val"], left) if "_val" in known else None
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): _plain(item, left) for key, item in value.items() if _is_leaf(key)}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value if value is None or isinstance(value, str | int | float | bool) else None
+        return [_plain(item, left) for item in value]
+    return value if _is_leaf(value) else None
+
+
+def _is_leaf(value: object) -> bool:
+    return value is None or isinstance(value, str | float) or (isinstance(value, int) and value.bit_length() <= 64)
 
 
 class Reader:
@@ -105,8 +122,11 @@ class Reader:
         return number
 
     def real(self, key: str, default: float) -> float:
-        """The number of a key."""
-        return float(self._typed(key, default, (int, float), "a number"))
+        """The number of a key, finite."""
+        number = self._typed(key, default, (int, float), "a number")
+        if not abs(number) <= sys.float_info.max:
+            raise self.refusal(key, f"{number!r:.60}", "a finite number would work")
+        return float(number)
 
     def flag(self, key: str, default: bool) -> bool:
         """The truth value of a key."""
@@ -152,6 +172,8 @@ def pickled_settings(config: object, path: Path) -> Settings:
     """
     try:
         values = plain(config)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     except RecursionError as error:
         raise InputError(f"{path}: its configuration contains itself; a checkpoint as it was saved works") from error
     if not isinstance(values, Mapping) or "model" not in values:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from dnadiff.checkpoints.upstream import read_upstream
 from dnadiff.errors import InputError
@@ -120,3 +120,29 @@ def test_what_would_be_another_function_is_refused(tmp_path, arrays, name, chang
     with pytest.raises(InputError, match=line) as caught:
         read_upstream(folder(tmp_path / name, arrays, name, **change))
     assert "\n" not in str(caught.value)
+
+
+ODD = {
+    "gpt2": {"wte.weight": torch.zeros(()), "h.0.attn.c_attn.bias": torch.zeros(1)},
+    "llama": {"embed_tokens.weight": torch.zeros(0, 4), "norm.weight": None, "lm_head.weight": torch.zeros(())},
+}
+
+
+@pytest.mark.parametrize(("name", "weight"), [(name, weight) for name in ODD for weight in ODD[name]])
+def test_weights_of_shapes_that_no_model_has_are_refused_in_a_line(arrays, tmp_path, name, weight):
+    place = folder(tmp_path / name, arrays, name)
+    stored = load_file(place / "model.safetensors")
+    full = next((key for key in stored if key.endswith(weight) and ".layers." not in key), f"model.{weight}")
+    stored |= {full: ODD[name][weight]}
+    save_file({key: value for key, value in stored.items() if value is not None}, place / "model.safetensors")
+    with pytest.raises(InputError) as caught:
+        read_upstream(place)
+    assert "\n" not in str(caught.value) and str(caught.value).endswith(("work", "again"))
+
+
+def test_weights_of_whole_numbers_are_refused_by_name(arrays, tmp_path):
+    place = folder(tmp_path / "x", arrays, "gpt2")
+    stored = {key: value.long() for key, value in load_file(place / "model.safetensors").items()}
+    save_file(stored, place / "model.safetensors")
+    with pytest.raises(InputError, match=r"is torch\.int64; weights of floating types would work"):
+        read_upstream(place)

@@ -237,3 +237,50 @@ def test_storages_are_plain_values(tmp_path):
     with Archive(lightning(tmp_path / "x.ckpt")) as read:
         part = next(iter(mapping(mapping(read.root)["state_dict"]).values()))
         assert part.args[0] == Storage("torch.FloatStorage", "0", 12 * 64)
+
+
+@pytest.mark.parametrize("how", [b"\x85", b"\x85Nb", b"q\x000h\x00\x85"])
+def test_keys_nested_so_deep_that_hashing_them_would_crash_are_refused(tmp_path, how):
+    with pytest.raises(InputError, match="nested too deep"):
+        Archive(archive(tmp_path / "x.ckpt", b"\x80\x02})" + how * 300_000 + b"K\x01s."))
+    with Archive(archive(tmp_path / "y.ckpt", b"\x80\x02})" + how * 900 + b"K\x01s.")) as read:
+        assert list(read.root.values()) == [1]
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+def test_what_is_nested_in_usual_ways_is_read(tmp_path, protocol):
+    loop = []
+    loop.append((loop, 1))
+    value = {"loop": loop, "pair": {(1, (2, 3)): (4,)}, "again": [loop, loop[0]], "set": frozenset([(1, 2)])}
+    with Archive(archive(tmp_path / "x.ckpt", pickle.dumps(value, protocol))) as read:
+        assert read.root["pair"] == value["pair"] and read.root["loop"][0][1] == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"size": (1, 6), "stride": (10**30, 1)},
+        {"size": (0,), "stride": (1,), "offset": 10**30},
+        {"size": (10**30, 0), "stride": (1, 1)},
+    ],
+)
+def test_tensors_of_numbers_no_machine_has_are_refused(tmp_path, changes):
+    with Archive(tensor_pickle(tmp_path, **changes)) as read, pytest.raises(InputError, match="beyond its numbers"):
+        read.tensor(read.root)
+
+
+def test_a_storage_cannot_be_changed(tmp_path):
+    storage = b"(X\x07\x00\x00\x00storagecb\nc\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x06tQ"
+    data = b"\x80\x02" + storage + b"}X\x04\x00\x00\x00size]sb."
+    with pytest.raises(InputError, match="a storage that is changed"):
+        Archive(archive(tmp_path / "x.ckpt", data))
+
+
+@pytest.mark.parametrize(("place", "value"), [(6, 90), (9, 8)], ids=["version", "name"])
+def test_an_archive_of_another_version_or_with_broken_names_is_one_line(tmp_path, place, value):
+    data = bytearray(lightning(tmp_path / "x.ckpt").read_bytes())
+    entry = data.rfind(b"PK\x01\x02")
+    data[entry + place], data[entry + 46] = value, 0xFF
+    (tmp_path / "y.ckpt").write_bytes(data)
+    with pytest.raises(InputError, match="is no checkpoint that"):
+        convert(str(tmp_path / "y.ckpt"), str(tmp_path / "model"))

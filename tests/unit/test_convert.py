@@ -274,3 +274,32 @@ def test_ids_are_read_and_written_as_numbers():
     for wrong in ({"vocab_size": 10}, {"vocab_size": "10", "mask_id": 9}, {"vocab_size": 10, "mask_id": 10}):
         with pytest.raises(InputError, match="would work"):
             tokenizer_from_json({"name": "ids", **wrong})
+
+
+def test_a_configuration_that_repeats_its_parts_without_end_is_refused(tmp_path):
+    part = [1]
+    for _ in range(30):
+        part = [part] * 10
+    source = lightning(tmp_path / "a.ckpt", config={**mdlm_config(), "extra": part})
+    assert "more than 100,000 values" in refusal(tmp_path, source)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"model__dropout": float("inf")}, "model.dropout=inf; a finite number would work"),
+        ({"model__hidden_size": 10**6000}, "lacks model.hidden_size"),
+    ],
+)
+def test_numbers_beyond_those_of_a_machine_are_refused_by_their_key(tmp_path, change, told):
+    assert told in refusal(tmp_path, lightning(tmp_path / "a.ckpt", config=mdlm_config(**change)))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [('["gpt2"]', "model_type=['gpt2']; a text"), ('"mdlm", "dropout": 1' + 400 * "0", "dropout=1000")],
+)
+def test_odd_values_in_the_configuration_of_a_folder_are_refused(tmp_path, text, told):
+    sizes = '"hidden_dim": 4, "n_blocks": 1, "n_heads": 1, "model_length": 4'
+    (tmp_path / "config.json").write_text(f'{{{sizes}, "model_type": {text}}}')
+    assert told in refusal(tmp_path, tmp_path)
