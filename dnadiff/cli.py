@@ -34,10 +34,19 @@ examples:
 Every verb has its own help: dna-diff VERB --help"""
 
 
-def top_help() -> str:
-    """The help of the command as a whole."""
-    verbs = "\n".join(f"  {name:12}{verb.summary}" for name, verb in VERBS.items())
-    flags = "  -h, --help  this text\n  --version   the version"
+def top_help(first: str = "") -> str:
+    """The help of the command as a whole, or that of the verbs of two words that share the first.
+
+    Args:
+        first: The word that is shared; all verbs without it.
+    """
+    width = max(map(len, VERBS)) + 2
+    shown = {name: verb for name, verb in VERBS.items() if not first or name.startswith(f"{first} ")}
+    verbs = "\n".join(f"  {name:{width}}{verb.summary}" for name, verb in shown.items())
+    if first:
+        usage, own = f"dna-diff {first} VERB ...", f"dna-diff {first} VERB --help"
+        return f"usage: {usage}\n\nverbs:\n{verbs}\n\nEach has its own help: {own}"
+    flags = f"  {'-h, --help':{width}}this text\n  {'--version':{width}}the version"
     return f"usage: dna-diff VERB ...\n\n{DESCRIPTION}\n\nverbs:\n{verbs}\n\nflags:\n{flags}\n\n{EXAMPLES}"
 
 
@@ -73,6 +82,9 @@ def _run(words: list[str]) -> None:
         print(top_help())
         if not words:
             raise InputError(f"no verb; there are: {', '.join(VERBS)}")
+        return
+    if words[1:] in (["-h"], ["--help"]) and any(name.startswith(f"{words[0]} ") for name in VERBS):
+        print(top_help(words[0]))
         return
     if words[0] == "--version":
         print(f"dna-diff {__version__}")

@@ -7,13 +7,13 @@ from typing import Any
 _CARD = """\
 ---
 library_name: dnadiff
-tags: [{tags}discrete-diffusion, masked-diffusion]
+tags: [{tags}{method_tags}]
 ---
 
-# A discrete diffusion model of {what}
+# {kind} of {what}
 
 {backbone}, {parameters:,} parameters, trained on windows of {length:,} {unit}s (algorithm {algo}).
-It gives the probability of every {unit} of a sequence that is not known given those that are.
+{gives}
 {use}
 ```python
 import dnadiff
@@ -29,6 +29,7 @@ denoiser = dnadiff.load("FOLDER")
 ## Limits
 
 {limits}
+
 `MANIFEST.sha256` lists the hashes of the files; `sha256sum --check MANIFEST.sha256` verifies them.
 """
 
@@ -100,6 +101,31 @@ dna-diff sample FOLDER --pairs sources.tsv -o predictions.tsv
 dna-diff evaluate FOLDER pairs.tsv
 ```
 """  # what trained on pairs is used for
+_MASKED = (
+    "A discrete diffusion model",
+    "discrete-diffusion, masked-diffusion",
+    "It gives the probability of every {unit} of a sequence that is not known given those that are.",
+)
+_NOISED = (
+    "A discrete diffusion model",
+    "discrete-diffusion",
+    "It gives the probability of every {unit} of a sequence given one in which any of them may be false.",
+)
+_METHODS = {
+    "ar": (
+        "An autoregressive model",
+        "autoregressive",
+        "It gives the probability of every {unit} of a sequence given those before it.",
+    ),
+    "bd3lm": (
+        "A block diffusion model",
+        "discrete-diffusion, block-diffusion",
+        "It gives the probability of every {unit} of a block that is not known given those that are and all before it.",
+    ),
+    "mlm": ("A masked language model", "masked-language-model", _MASKED[2]),
+    "sundae": _NOISED,
+    "udlm": _NOISED,
+}  # title, tags and what it gives, by the method; masked diffusion for all others
 KINDS = {"dna": _DNA, "text": _TEXT, "ids": _IDS}
 """What a card says of the tokens, by what they are."""
 
@@ -117,7 +143,11 @@ def card(spec: Mapping[str, Any], provenance: Mapping[str, Any], parameters: int
     backbone = spec["backbone"]
     sizes = ", ".join(f"{key} {backbone[key]}" for key in ("hidden_size", "n_blocks", "n_heads") if key in backbone)
     sizes += ", both strands alike" if "rc" in backbone else ""
+    kind, method_tags, gives = _METHODS.get(spec["algo"], _MASKED)
     return _CARD.format(
+        kind=kind,
+        method_tags=method_tags,
+        gives=gives.format(unit=KINDS[tokens]["unit"]),
         backbone=f"{str(backbone['name']).upper()} ({sizes})",
         parameters=parameters,
         length=spec["length"],

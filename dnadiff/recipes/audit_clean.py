@@ -91,5 +91,5 @@ def _told(names: Sequence[str], labels: np.ndarray, gone: np.ndarray, what: str)
     if empty.any():
         name = names[int(empty.argmax())]
         raise InputError(f"--clean: the training part holds every test example of {name}; leave --clean out")
-    left = ", ".join(f"{count:,} {name}" for name, count in zip(names, kept, strict=True))
+    left = ", ".join(f"{count:,} of {name}" for name, count in zip(names, kept, strict=True))
     return f"{gone.sum():,} of {len(gone):,} test {what} are left out, {left} remain"

@@ -174,10 +174,11 @@ def verdict(rows: list[dict], unit: str = "base", tokens: int = 0) -> str:
     gap = (
         f"{abs(best['difference']):.4f} bits per {unit} {'below' if best['difference'] < 0 else 'above'} {best['name']}"
     )
+    unsure = ", by less than two standard errors" if best["difference"] < 0 else ""
     if best["name"] in beaten:
         return f"the model beats every Markov floor: {gap}"
     won = f"beats {', '.join(beaten)} and" if beaten else "beats no Markov floor yet:"
-    return f"the model {won} lies {gap}" if beaten else f"the model {won} it lies {gap}"
+    return f"the model {won} {'lies' if beaten else 'it lies'} {gap}{unsure}"
 
 
 def protocol(about: Mapping[str, Any], rows: list[dict]) -> list[str]:

@@ -15,10 +15,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help="labelled sequences: a table, FASTA, or a folder, as of finetune")
     parser.add_argument("-o", "--out", metavar="FILE", help="report.json or .tsv; - writes TSV to standard output")
     parser.add_argument(
-        "--layer", type=layer("all"), default="last", metavar="N|last|all", help="0: embeddings (default: last)"
+        "--layer",
+        type=layer("all"),
+        default="last",
+        metavar="N|last|all",
+        help="block whose states are taken; 0: the embeddings (default: last)",
     )
     parser.add_argument("--label", default="label", metavar="KEY[,KEY]", help="columns or words (default: label)")
-    parser.add_argument("--kind", type=one_of(*KINDS), default="auto", metavar="|".join(KINDS), help="default: auto")
+    parser.add_argument(
+        "--kind",
+        type=one_of(*KINDS),
+        default="auto",
+        metavar="|".join(KINDS),
+        help="what the labels are (default: auto)",
+    )
     vectors(parser)
     seed_and_threads(parser)
 

@@ -13,7 +13,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="run or model folder, of any method or fine-tuned")
     parser.add_argument("data", metavar="FASTA|CSV", help="sequences: FASTA, or a table with a column sequence")
     parser.add_argument("-o", "--out", metavar="FILE", required=True, help="file to write, .npz or .parquet")
-    parser.add_argument("--layer", type=layer(), default="last", metavar="N|last", help="0: embeddings (default: last)")
+    parser.add_argument(
+        "--layer",
+        type=layer(),
+        default="last",
+        metavar="N|last",
+        help="block whose states are taken; 0: the embeddings (default: last)",
+    )
     vectors(parser)
     parser.add_argument("-j", "--threads", type=whole(1), metavar="N", help="processor threads (default: all cores)")
 
@@ -21,7 +27,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def vectors(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of how sequences become vectors, but for the layer."""
     parser.add_argument(
-        "--pooling", type=one_of(*POOLINGS), default="mean", metavar="|".join(POOLINGS), help="default: mean"
+        "--pooling",
+        type=one_of(*POOLINGS),
+        default="mean",
+        metavar="|".join(POOLINGS),
+        help="how the states of a sequence become one vector (default: mean)",
     )
     parser.add_argument("--both-strands", action="store_true", help="average the vectors of both strands")
     parser.add_argument("--batch-size", type=whole(1), default=64, metavar="B", help="sequences at once (default: 64)")

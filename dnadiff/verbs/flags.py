@@ -114,5 +114,9 @@ def seed_and_threads(parser: argparse.ArgumentParser) -> None:
 def dtype(parser: argparse.ArgumentParser) -> None:
     """Adds ``--dtype``."""
     parser.add_argument(
-        "--dtype", type=one_of("fp32", "bf16"), default="fp32", metavar="fp32|bf16", help="default: fp32"
+        "--dtype",
+        type=one_of("fp32", "bf16"),
+        default="fp32",
+        metavar="fp32|bf16",
+        help="precision of the network (default: fp32)",
     )

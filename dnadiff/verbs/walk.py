@@ -17,7 +17,12 @@ def walk_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags."""
     add, share = parser.add_argument, real(0, 1)
     names = "|".join(SAMPLERS)
-    add("--sampler", type=one_of(*SAMPLERS), metavar=names, help="default: the exact one of the model")
+    add(
+        "--sampler",
+        type=one_of(*SAMPLERS),
+        metavar=names,
+        help="how hidden bases are drawn (default: the method's own)",
+    )
     add(
         "--steps",
         type=whole(1),
@@ -29,9 +34,15 @@ def walk_flags(parser: argparse.ArgumentParser) -> None:
         "--tokens-per-step",
         type=whole(1),
         metavar="K",
-        help="bases first_hitting reveals at once; 1 is exact (default: 1, of sample 1/64 of the bases)",
+        help="bases first_hitting reveals at once; 1 is exact (default: 1; plain DNA from sample: 1/64 of the bases)",
     )
-    add("--temperature", type=real(0, 100), default=1.0, metavar="X", help="default: 1")
+    add(
+        "--temperature",
+        type=real(0, 100),
+        default=1.0,
+        metavar="X",
+        help="below 1 more typical, above 1 more varied (default: 1)",
+    )
     add("--nucleus", type=share, default=1.0, metavar="P", help="keep the likeliest bases up to P (1: all)")
     add("--top-k", type=whole(1), metavar="K", help="keep the K likeliest bases (default: all)")
     add("--remask", type=one_of(*REMASK), metavar="|".join(REMASK), help="how remdm takes bases back (default: cap)")

@@ -131,6 +131,10 @@ def test_a_run_without_baseline_says_so(run, tmp_path, capsys):
             [("Markov order 0", -0.01, 0.01), ("Markov best (order 7)", 0.02, 0.01)],
             "beats no Markov floor yet: it lies",
         ),
+        (
+            [("Markov order 0", -0.01, 0.01), ("Markov best (order 7)", -0.015, 0.01)],
+            "beats no Markov floor yet: it lies 0.0150 bits per base below Markov best (order 7), by less than two",
+        ),
         ([("Markov order 0", -0.1, 0.01), ("Markov best (order 7)", -0.05, 0.01)], "beats every Markov floor: 0.0500"),
     ],
 )

@@ -66,7 +66,7 @@ def test_a_run_is_what_a_run_of_nucleotides_is(world):
                      "test": ["a.txt", 270, 300]}  # fmt: skip
     assert load_tokenizer("mdlm").name == "bytes" and load_tokenizer("ar").vocab_size == 270
     assert read_spec("ar")["text"] == {"wrap": True, "window_ends": False}
-    assert "A discrete diffusion model of text" in (world / "ar" / "model" / "README.md").read_text()
+    assert "An autoregressive model of text" in (world / "ar" / "model" / "README.md").read_text()
 
 
 def test_the_likelihood_is_that_of_the_network_token_by_token(world):

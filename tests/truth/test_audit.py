@@ -78,7 +78,7 @@ def folder(tmp_path):
 def test_a_folder_and_its_clean_copy(folder, tmp_path, capsys):
     out, clean = tmp_path / "report.json", tmp_path / "clean"
     assert main(["bench", "audit", str(folder), "-q", "-o", str(out), "--clean", str(clean)]) == 0
-    told = "dna-diff: note: 2 of 4 test stretches are left out, 1 negative, 1 positive remain in "
+    told = "dna-diff: note: 2 of 4 test stretches are left out, 1 of negative, 1 of positive remain in "
     assert capsys.readouterr().err.startswith(told)
     row = json.loads(out.read_text())["rows"][0]
     assert row["name"] == "data" and (row["train"], row["test"], row["copies"]) == (3, 4, 1)

@@ -189,7 +189,7 @@ def test_some_of_a_part():
 def test_the_verb_and_its_clean_copy(home, tmp_path, capsys):
     out, clean = tmp_path / "report.json", tmp_path / "clean"
     assert main(["bench", "audit", str(home), "-q", "-o", str(out), "--clean", str(clean)]) == 0
-    told = "dna-diff: note: 3 of 19 test sequences are left out, 10 at, 6 gc remain in "
+    told = "dna-diff: note: 3 of 19 test sequences are left out, 10 of at, 6 of gc remain in "
     assert capsys.readouterr().err.startswith(told)
     report = json.loads(out.read_text())
     assert report["rows"][0]["near"] == 1 and report["rows"][0]["name"] == home.name
@@ -245,7 +245,7 @@ def test_coordinates_with_a_genome_get_both(tmp_path, monkeypatch, capsys):
     out, err = capsys.readouterr()
     table = list(csv.DictReader([line for line in out.splitlines() if line[0] != "#"], delimiter="\t"))
     assert [(row["name"], row["copies"]) for row in table] == [("data", "0"), ("data (sequences)", "1")]
-    assert "2 of 4 test stretches are left out, 1 a, 1 a-b remain" in err
+    assert "2 of 4 test stretches are left out, 1 of a, 1 of a-b remain" in err
     assert (tmp_path / "clean/test/a-b.csv").read_text() == "region,start,end,strand\nc2,150,250,+\n"
     assert (tmp_path / "clean/test/a.csv").read_text() == "region,start,end,strand\nc2,200,300,+\n"
 

@@ -129,6 +129,19 @@ def test_a_mistake_is_one_line_and_exit_code_2(capsys, words, told):
     assert line.replace("ls|show|translate", "action") == told
 
 
+def test_names_and_summaries_stand_apart_in_the_help(capsys):
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name, verb in VERBS.items():
+        assert any(line.startswith(f"  {name}  ") and line.endswith(f" {verb.summary}") for line in lines), name
+
+
+def test_the_first_word_of_verbs_of_two_has_a_help(capsys):
+    assert main(["bench", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"  {name} " in out for name in VERBS if name.startswith("bench ")) and "prepare" not in out
+
+
 def test_no_verb_shows_the_help_and_is_a_mistake(capsys):
     assert main([]) == 2
     out, err = capsys.readouterr()

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 import dnadiff
 from dnadiff.checkpoints import folder as folders
 from dnadiff.checkpoints import manifest
+from dnadiff.checkpoints.card import card
 from dnadiff.checkpoints.folder import (
     build_denoiser,
     load,
@@ -241,3 +242,19 @@ def test_the_card_of_a_model_of_pairs_names_commands_that_take_it(tmp_path):
     save_model(tmp_path / "m", tiny_denoiser(), NucleotideTokenizer(), spec, {})
     text = (tmp_path / "m" / "README.md").read_text()
     assert "dna-diff sample FOLDER --pairs sources.tsv" in text and "synthetic.fa" not in text
+
+
+@pytest.mark.parametrize(
+    ("algo", "title", "gives"),
+    [
+        ("mdlm", "# A discrete diffusion model of DNA", "that is not known given those that are."),
+        ("ar", "# An autoregressive model of DNA", "given those before it."),
+        ("bd3lm", "# A block diffusion model of DNA", "that are and all before it."),
+        ("udlm", "# A discrete diffusion model of DNA", "any of them may be false."),
+        ("mlm", "# A masked language model of DNA", "that is not known given those that are."),
+    ],
+)
+def test_the_card_says_what_its_method_gives(algo, title, gives):
+    text = card({**SPEC, "algo": algo}, {}, 12)
+    assert title in text and gives in text
+    assert ("masked-diffusion" in text) == (algo == "mdlm")
