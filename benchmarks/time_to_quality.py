@@ -192,25 +192,34 @@ def result(run: Run, work: Path, target: float) -> dict[str, Any]:
     return {**vars(run), "reached": reached, "last": lines[-1], "best": min(line["bits_per_base"] for line in lines)}
 
 
-def rank(row: dict[str, Any]) -> tuple[float, float]:
-    """Orders results: first those that met the target, by time, then the others by their bits."""
-    return (row["reached"]["processor_seconds"] if row["reached"] else float("inf"), row["best"])
+def best_of(runs: list[Run], work: Path, target: float) -> Run:
+    """The run that met the target soonest or, where none did, was nearest when the first of them ended."""
+    found = [(run, result(run, work, target), lines_of(run, work)) for run in runs]
+    end = min(row["last"]["processor_seconds"] for _, row, _ in found)
+
+    def rank(one: tuple[Run, dict[str, Any], list[dict[str, Any]]]) -> tuple[float, float]:
+        _, row, lines = one
+        bits = min(line["bits_per_base"] for line in lines if line in lines[:1] or line["processor_seconds"] <= end)
+        return (row["reached"]["processor_seconds"] if row["reached"] else float("inf"), bits)
+
+    return min(found, key=rank)[0]
 
 
-def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(runs: list[Run], work: Path, target: float) -> dict[str, Any]:
     """Median minutes over the seeds of each side's best point, and their ratio; a run that failed counts all its time.
 
-    The best point is the one that met the target soonest with the first seed or, where none did, came nearest.
+    The best point is that of the ``best_of`` the runs with the first seed.
     """
     found: dict[str, Any] = {}
     for side in SIDES:
-        of_side = [row for row in rows if row["side"] == side]
+        of_side = [run for run in runs if run.side == side]
         if of_side:
-            best = min((row for row in of_side if row["seed"] == of_side[0]["seed"]), key=rank)
-            same = [row for row in of_side if (row["lr"], row["batch"]) == (best["lr"], best["batch"])]
+            first = min(run.seed for run in of_side)
+            best = best_of([run for run in of_side if run.seed == first], work, target)
+            same = [result(run, work, target) for run in of_side if (run.lr, run.batch) == (best.lr, best.batch)]
             minutes = [(row["reached"] or row["last"])["processor_seconds"] / 60 for row in same]
             met = sum(row["reached"] is not None for row in same)
-            point = {"lr": best["lr"], "batch": best["batch"], "seeds": len(same), "met": met}
+            point = {"lr": best.lr, "batch": best.batch, "seeds": len(same), "met": met}
             found[side] = {**point, "median_minutes": statistics.median(minutes)}
     if len(found) == len(SIDES):
         found["times_less"] = found["upstream"]["median_minutes"] / found["ours"]["median_minutes"]
@@ -236,12 +245,14 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     for side in args.only:
         grid = [Run(side, lr, batch, args.seeds[0]) for lr in args.lr for batch in args.batch]
-        best = min((made(run, args) for run in grid), key=rank)
+        for run in grid:
+            SIDES[side](run, args.work, args)
+        best = best_of(grid, args.work, args.target)
         for seed in args.seeds[1:]:
-            made(Run(side, best["lr"], best["batch"], seed), args)
+            SIDES[side](Run(side, best.lr, best.batch, seed), args.work, args)
     runs = sorted(map(Run.of, args.work.glob("*.jsonl")), key=lambda run: (run.side, run.batch, run.lr, run.seed))
     rows = [result(run, args.work, args.target) for run in runs]
-    found = summary(rows)
+    found = summary(runs, args.work, args.target)
     asked = {key: getattr(args, key) for key in ("target", "every", "share")}
     machine = {"processors": os.cpu_count(), "threads": 1, "torch": torch.__version__}
     report = {"asked": asked, "machine": machine, "rows": rows, "summary": found}
@@ -253,12 +264,6 @@ def main() -> None:
               f"{last['bits_per_base']:.4f} ± {last['standard_error']:.4f} after "
               f"{last['processor_seconds'] / 60:.1f} min, step {last['step']}")  # fmt: skip
     print(json.dumps(found))
-
-
-def made(run: Run, args: argparse.Namespace) -> dict[str, Any]:
-    """The result of a run, which is trained first if it has not ended."""
-    SIDES[run.side](run, args.work, args)
-    return result(run, args.work, args.target)
 
 
 if __name__ == "__main__":

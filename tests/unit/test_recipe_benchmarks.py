@@ -24,13 +24,13 @@ def test_the_time_to_a_quality_is_that_of_the_first_score_that_is_good_enough(tm
     runs += [Run("upstream", 3e-4, 8, 1)]
     for run, seconds in zip(runs[:3], (120, 180, 600), strict=True):
         scores(tmp_path, run, (seconds / 2, 1.96), (seconds, 1.955), (2 * seconds, 1.94))
-    scores(tmp_path, runs[3], (1200, 1.97), (5400, 1.96))
+    scores(tmp_path, runs[3], (300, 1.99), (1200, 1.97), (5400, 1.96))
     scores(tmp_path, runs[4], (1800, 1.98))
-    scores(tmp_path, runs[5], (5400, 1.99))
+    scores(tmp_path, runs[5], (400, 1.995))
     assert [Run.of(run.at(tmp_path)) for run in runs] == runs
     rows = [result(run, tmp_path, 1.955) for run in runs]
     assert [row["reached"] and row["reached"]["processor_seconds"] for row in rows] == [120, 180, 600, None, None, None]
-    found = summary(rows)
+    found = summary(runs, tmp_path, 1.955)
     assert found["ours"] == {"lr": 5e-3, "batch": 32, "seeds": 3, "met": 3, "median_minutes": 3}
     assert found["upstream"] == {"lr": 1e-3, "batch": 32, "seeds": 2, "met": 0, "median_minutes": 60}
     assert found["times_less"] == 20 and found["at_least"]
