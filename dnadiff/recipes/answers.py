@@ -106,11 +106,8 @@ def _known(dataset: Dataset, batch: Mapping[str, np.ndarray]) -> Iterator[tuple[
 def _without_model(sources: list[str], wanted: list[str], *, text: bool, pairs: bool) -> dict[str, list[str]]:
     """What can be written without a model: the source, or its end; of bases the one that it has most often."""
     shown = "copy of the source" if pairs else "copy of what lies left"
-    copied = (
-        sources
-        if pairs
-        else [source[max(0, len(source) - len(target)) :] for source, target in zip(sources, wanted, strict=True)]
-    )
+    both = zip(sources, wanted, strict=True)
+    copied = sources if pairs else [source[max(0, len(source) - len(target)) :] for source, target in both]
     if text:
         return {shown: copied}
     commonest = (max("ACGT", key=source.count) for source in sources)
