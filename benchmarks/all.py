@@ -16,8 +16,8 @@ import time
 from benchmarks.page import PAGE, RESULTS, ROOT, SECTIONS, Section
 from benchmarks.page import main as write_page
 
-APART = ("choices", "time_to_quality")
-"""What takes hours and is started by itself."""
+APART = ("choices", "time_to_quality", "upstream_grid", "train_step_amx", "train_step_amx_128")
+"""What takes hours, a GPU or a processor with AMX, and is started by itself."""
 
 
 def command(section: Section) -> list[str]:

@@ -83,7 +83,7 @@ class Section:
     @property
     def module(self) -> str:
         """The module that measures."""
-        return self.name.removesuffix("_short")
+        return self.name.partition("_amx")[0].removesuffix("_short")
 
 
 SECTIONS = (
@@ -96,6 +96,20 @@ SECTIONS = (
         words="--rounds 3",
     ),
     Section(
+        "train_step_amx",
+        "A training step on a processor with AMX",
+        "The same where the processor multiplies bfloat16; two threads.",
+        ("median_s", "min_s", "tokens_per_s", "gflops", "times_upstream", "times_upstream_by_processor"),
+        words="--without compiled fp32 --rounds 3",
+    ),
+    Section(
+        "train_step_amx_128",
+        "A smaller one there",
+        "Width 128, two heads; two threads.",
+        ("median_s", "min_s", "tokens_per_s", "gflops", "times_upstream", "times_upstream_by_processor"),
+        words="--width 128 --layers 4 --heads 2 --batch 16 --without compiled fp32 --rounds 5",
+    ),
+    Section(
         "time_to_quality",
         "Time to a given quality",
         "Until the held-out bits per base reach the target: a grid of learning rates and batches, then more seeds. A "
@@ -103,6 +117,15 @@ SECTIONS = (
         "point that was ahead when the first run of its side was stopped.",
         ("lr", "batch", "seed", "reached.processor_seconds", "last.processor_seconds", "best"),
         words="--work DIR",
+    ),
+    Section(
+        "upstream_grid",
+        "The reference at every point of the grid",
+        "The same runs of the reference with three seeds, trained side by side on a GPU in float32. Seconds are "
+        "counted: steps times the 0.277 (batches of 8) and 1.04 (of 32) processor seconds that a step took above at "
+        "least. Stopped when the best point had met the target.",
+        ("lr", "batch", "seed", "reached.processor_seconds", "last.processor_seconds", "best"),
+        words="--work DIR --batch 8 --seconds-a-step 0.277",
     ),
     Section(
         "choices",
@@ -180,10 +203,11 @@ def page(results: Path) -> str:
 
 _HEAD = """# Benchmarks
 
-`make benchmarks` measures all of this but the time to a given quality and the choices of the presets, in less than a
-quarter of an hour on two idle cores, and writes this page from `benchmarks/results`. Sides of a comparison take turns
-in one run, so whatever else slows the machine slows all of them; medians say what to expect, the least what the machine
-can do. What was decided by such figures, and those that took longer, are in [decisions](decisions.md)."""
+`make benchmarks` measures all of this in less than a quarter of an hour on two idle cores, but for the time to a given
+quality, the choices of the presets and what needs a processor with AMX or a GPU, and writes this page from
+`benchmarks/results`. Sides of a comparison take turns in one run, so whatever else slows the machine slows all of them;
+medians say what to expect, the least what the machine can do. What was decided by such figures, and those that took
+longer, are in [decisions](decisions.md)."""
 
 
 def shown_section(section: Section, found: Mapping[str, Any]) -> str:

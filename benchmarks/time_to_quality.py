@@ -87,7 +87,8 @@ def scores_of(denoiser: Denoiser, corpus: Corpus, share: int) -> Scores:
     test = corpus.held_out("test")
     numbers = range(0, len(test), share)
     batches = (test.__getitems__(numbers[i : i + 32]) for i in range(0, len(numbers), 32))
-    return score(denoiser, MaskedNELBO(denoiser.process), batches, seed=1)
+    device = next(denoiser.parameters()).device
+    return score(denoiser, MaskedNELBO(denoiser.process), batches, seed=1, device=device)
 
 
 def noted(run: Run, work: Path, step: int, spent: tuple[float, float], scores: Scores) -> dict[str, Any]:

@@ -20,6 +20,26 @@ MASK, BASES, VOCABULARY = 3, (7, 8, 9, 10), 12
 EPS, FLOOR = 1e-3, -1e6
 
 
+def noised(x0: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Windows (B, L) at times that uniforms u (B,) spread, masked by uniforms v (B, L), and the weights (B, 1)."""
+    n = len(x0)
+    t = ((u / n + torch.arange(n, device=x0.device) / n) % 1) * (1 - EPS) + EPS
+    sigma = -torch.log1p(-(1 - EPS) * t)
+    xt = torch.where(v < 1 - torch.exp(-sigma)[:, None], MASK, x0)
+    return xt, ((1 - EPS) / (1 - (1 - EPS) * t) / torch.expm1(sigma))[:, None]
+
+
+def loss_of(logits: Tensor, xt: Tensor, x0: Tensor, weight: Tensor) -> Tensor:
+    """The mean of the weighted losses of all positions, from raw logits (B, L, V)."""
+    logits = logits.to(torch.float32, copy=True)
+    logits[:, :, MASK] += FLOOR
+    logits = logits - torch.logsumexp(logits, dim=-1, keepdim=True)
+    unmasked = (xt != MASK)[..., None]
+    logits = torch.where(unmasked, torch.full_like(logits, FLOOR).scatter(-1, xt[..., None], 0.0), logits)
+    log_p = logits.gather(-1, x0[..., None])[..., 0]
+    return (-log_p * weight).mean()
+
+
 class Upstream:
     """A network in training.
 
@@ -31,16 +51,18 @@ class Upstream:
         lr: Rate after the warm-up.
         warmup: Steps of the warm-up.
         decay: Limit of the average's decay.
+        device: Where it trains.
+        bf16: Whether the network computes in bfloat16, as upstream's autocast has it on GPUs.
     """
 
     def __init__(
         self, width: int, layers: int, heads: int, *, cond_dim: int = 128, lr: float = 3e-4, warmup: int = 2500,
-        decay: float = 0.9999,
+        decay: float = 0.9999, device: str = "cpu", bf16: bool = False,
     ) -> None:  # fmt: skip
-        self.model = DiT(VOCABULARY, width, layers, heads, cond_dim=cond_dim, dropout=0.1)
+        self.model = DiT(VOCABULARY, width, layers, heads, cond_dim=cond_dim, dropout=0.1).to(device)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=lr, weight_decay=0.0)
         self.shadow = [p.detach().clone() for p in self.model.parameters()]
-        self.lr, self.warmup, self.decay, self.steps = lr, warmup, decay, 0
+        self.lr, self.warmup, self.decay, self.bf16, self.steps = lr, warmup, decay, bf16, 0
 
     def step(self, x0: Tensor) -> None:
         """One step on windows (B, L)."""
@@ -58,17 +80,10 @@ class Upstream:
         self.steps += 1
 
     def _loss(self, x0: Tensor) -> Tensor:
-        n = len(x0)
-        t = ((torch.rand(n) / n + torch.arange(n) / n) % 1) * (1 - EPS) + EPS
-        sigma = -torch.log1p(-(1 - EPS) * t)
-        xt = torch.where(torch.rand(x0.shape) < 1 - torch.exp(-sigma)[:, None], MASK, x0)
-        logits = self.model(xt, torch.zeros(n)).clone()
-        logits[:, :, MASK] += FLOOR
-        logits = logits - torch.logsumexp(logits, dim=-1, keepdim=True)
-        unmasked = (xt != MASK)[..., None]
-        logits = torch.where(unmasked, torch.full_like(logits, FLOOR).scatter(-1, xt[..., None], 0.0), logits)
-        log_p = logits.gather(-1, x0[..., None])[..., 0]
-        return (-log_p * ((1 - EPS) / (1 - (1 - EPS) * t) / torch.expm1(sigma))[:, None]).mean()
+        xt, weight = noised(x0, torch.rand(len(x0), device=x0.device), torch.rand(x0.shape, device=x0.device))
+        with torch.autocast(x0.device.type, torch.bfloat16, enabled=self.bf16):
+            logits = self.model(xt, torch.zeros(len(x0), device=x0.device))
+        return loss_of(logits, xt, x0, weight)
 
     def averaged(self) -> Denoiser:
         """A denoiser with the averaged weights, in evaluation mode."""

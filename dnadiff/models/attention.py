@@ -30,6 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dnadiff.errors import InputError
+from dnadiff.models.products import attend_by_products, serves
 
 CHUNK = 128  # queries that share their keys: a short chunk computes fewer pairs in vain, a long one fewer products
 
@@ -298,13 +299,19 @@ class _Sight:
 def _sdpa(sight: _Sight) -> Attention:
     pattern, valid = sight.pattern, sight.valid
     if pattern == Full():
-        mask = None if valid is None else (valid | ~valid.any(-1, keepdim=True))[:, None, None, :]
+        if valid is None:
+            return _unmasked
+        mask = (valid | ~valid.any(-1, keepdim=True))[:, None, None, :]
         return functools.partial(F.scaled_dot_product_attention, attn_mask=mask)
     if isinstance(sight.at, Tensor):
         return functools.partial(F.scaled_dot_product_attention, attn_mask=sight.mask(sight.queries, sight.keys))
     if pattern == BlockCausal(1) and valid is None and sight.past == 0 and sight.at is None:
         return functools.partial(F.scaled_dot_product_attention, is_causal=True)
     return _in_parts(sight)
+
+
+def _unmasked(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return attend_by_products(q, k, v) if serves(q, k, v) else F.scaled_dot_product_attention(q, k, v)
 
 
 def _in_parts(sight: _Sight) -> Attention:

@@ -84,7 +84,7 @@ def test_nothing_in_a_step_waits_for_the_device(blocks):
     objective = BlockNELBO(denoiser.process, blocks) if blocks else MaskedNELBO(denoiser.process)
     module = DiffusionModule(
         denoiser, objective, seed=1, optimizer=ADAMW, schedule=SCHEDULE, ema_decay=0.9, compiled=False
-    )
+    ).to(DEVICE)
     optimizer = optimizer_of(denoiser, **ADAMW)
     before = copy.deepcopy(module.ema.shadow)
     for mode in ("default", "error"):  # the first step may build what later ones find
