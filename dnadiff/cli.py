@@ -125,7 +125,8 @@ def _explained(error: Exception) -> tuple[str, int]:
     memory = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     memory |= isinstance(error, OSError) and error.errno == errno.ENOMEM
     if isinstance(error, MemoryError) or memory:
-        return "not enough memory; use a smaller batch, a shorter length or a smaller model", ResourceError.exit_code
+        told = "use a smaller batch (train: more optim.accumulate), a shorter length or a smaller model"
+        return f"not enough memory; {told}", ResourceError.exit_code
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}", InputError.exit_code
     return f"internal error, rerun with --debug ({type(error).__name__}: {first})", DnadiffError.exit_code

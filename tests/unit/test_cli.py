@@ -148,22 +148,25 @@ def test_no_verb_shows_the_help_and_is_a_mistake(capsys):
     assert "verbs:" in out and err.startswith("dna-diff: error: no verb; there are: prepare, ")
 
 
+NO_MEMORY = "not enough memory; use a smaller batch (train: more optim.accumulate), a shorter length or a smaller model"
+
+
 @pytest.mark.parametrize(
     ("error", "code", "told"),
     [
         (InputError("genome.fa:3: found X; ACGTN would work"), 2, "genome.fa:3: found X; ACGTN would work"),
         (DivergedError("loss is nan at step 3"), 3, "loss is nan at step 3"),
         (ResourceError("too long"), 4, "too long"),
-        (MemoryError(), 4, "not enough memory; use a smaller batch, a shorter length or a smaller model"),
+        (MemoryError(), 4, NO_MEMORY),
         (
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
             4,
-            "not enough memory; use a smaller batch, a shorter length or a smaller model",
+            NO_MEMORY,
         ),
         (
             OSError(errno.ENOMEM, "Cannot allocate memory"),
             4,
-            "not enough memory; use a smaller batch, a shorter length or a smaller model",
+            NO_MEMORY,
         ),
         (
             OSError(errno.ENOSPC, "No space left on device", "out.fa"),
