@@ -114,7 +114,7 @@ SECTIONS = (
         "Time to a given quality",
         "Until the held-out bits per base reach the target: a grid of learning rates and batches, then more seeds. A "
         "row without seconds did not reach it in the time it was trained for. The median is over the seeds of the "
-        "point that was ahead when the first run of its side was stopped.",
+        "point that was there first with the first seed.",
         ("lr", "batch", "seed", "reached.processor_seconds", "last.processor_seconds", "best"),
         words="--work DIR",
     ),

@@ -135,7 +135,9 @@ def main() -> None:
     found = sorted(map(Run.of, args.work.glob("*.jsonl")), key=lambda run: (run.batch, run.lr, run.seed))
     asked = {key: getattr(args, key) for key in ("target", "share")}
     rows = [row(run, args.work, args.target) for run in found]
-    args.out.write_text(json.dumps({"asked": asked, "rows": rows}, indent=1) + "\n")
+    gpu = {"gpu": torch.cuda.get_device_name()} if args.device == "cuda" else {}
+    report = {"asked": asked, "machine": {**gpu, "torch": torch.__version__}, "rows": rows}
+    args.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":
