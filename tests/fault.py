@@ -173,6 +173,20 @@ CADUCEUS = ("tests/truth/test_caduceus.py",)
 
 BACKBONE_FAULTS = (
     Fault(
+        "a gradient by products not scaled",
+        "dnadiff/models/products.py",
+        "dq.mul_(q.shape[-1] ** -0.5)",
+        "dq",
+        ("tests/truth/test_products.py",),
+    ),
+    Fault(
+        "heads passed over",
+        "dnadiff/models/products.py",
+        "slice(i, i + size)",
+        "slice(i, i + size - (size > 1))",
+        ("tests/truth/test_products.py",),
+    ),
+    Fault(
         "the other strand's answer not turned round",
         "dnadiff/models/rc.py",
         "other.flip(1))[..., self.complement]",

@@ -45,20 +45,6 @@ FAULTS = (
         ("tests/attention",),
     ),
     Fault(
-        "a gradient by products not scaled",
-        "dnadiff/models/products.py",
-        "dq.mul_(q.shape[-1] ** -0.5)",
-        "dq",
-        ("tests/truth/test_products.py",),
-    ),
-    Fault(
-        "heads passed over",
-        "dnadiff/models/products.py",
-        "slice(i, i + size)",
-        "slice(i, i + size - (size > 1))",
-        ("tests/truth/test_products.py",),
-    ),
-    Fault(
         "positions not repeated",
         "dnadiff/models/attention.py",
         "return torch.arange(first, n, device=device) % self.length(n)",
