@@ -134,7 +134,7 @@ def make_split(
         if wanted and not split[name]:
             raise InputError(
                 f"split by {split.how}: nothing is left for {name} of {sum(sizes.values()):,} bp in {len(sizes):,} "
-                f"contigs{f' with gaps of {gap:,} bp' if split.how == 'blocks' else ''}; other shares, names or "
+                f"contig{'s' * (len(sizes) != 1)}{f' with gaps of {gap:,} bp' if split.how == 'blocks' else ''}; other shares, names or "
                 "intervals would work, shorter windows, or 0 where none is wanted"
             )
     return split

@@ -191,7 +191,8 @@ def _say(
         return
     lengths = [len(each) for each in templates]
     span = f"{min(lengths):,}" + (f" to {max(lengths):,}" if min(lengths) < max(lengths) else "")
-    print(f"design       {len(templates):,} templates of {span} bases, {n:,} of each, {drawn}", file=sys.stderr)
+    many = f"{len(templates):,} template{'s' * (len(templates) != 1)}"
+    print(f"design       {many} of {span} bases, {n:,} of each, {drawn}", file=sys.stderr)
     print(f"constraints  {_words(constraints)}", file=sys.stderr)
     kinds = sorted({conditional(each, walk, constraints, model) for each in templates})
     for kind in kinds:

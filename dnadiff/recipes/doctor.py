@@ -81,7 +81,7 @@ def _genome(fasta: str) -> Iterator[Finding]:
         yield problem("genome", f"{fasta}: found the name {repeated[0]} twice; prepare --rename-duplicates would work")
     known = {letter: int(counts[ord(letter)] + counts[ord(letter.lower())]) for letter in "ACGTU"}
     bases = sum(known.values())
-    yield ok("genome", f"{len(names)} contigs, {total:,} bp")
+    yield ok("genome", f"{len(names):,} contig{'s' * (len(names) != 1)}, {total:,} bp")
     yield ok("GC", f"{100 * (known['G'] + known['C']) / max(bases, 1):.1f} %")
     yield ok("unknown bases", f"{100 * (total - bases) / total:.2f} %")
     for what, times in sorted(reader.notes.items()):
