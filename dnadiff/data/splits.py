@@ -132,10 +132,11 @@ def make_split(
         split = replace(split, **longer)
     for name, wanted in (("train", True), ("valid", bool(valid)), ("test", bool(test))):
         if wanted and not split[name]:
+            contigs = f"{len(sizes):,} contig{'s' * (len(sizes) != 1)}"
+            gaps = f" with gaps of {gap:,} bp" if split.how == "blocks" else ""
             raise InputError(
-                f"split by {split.how}: nothing is left for {name} of {sum(sizes.values()):,} bp in {len(sizes):,} "
-                f"contig{'s' * (len(sizes) != 1)}{f' with gaps of {gap:,} bp' if split.how == 'blocks' else ''}; other shares, names or "
-                "intervals would work, shorter windows, or 0 where none is wanted"
+                f"split by {split.how}: nothing is left for {name} of {sum(sizes.values()):,} bp in {contigs}{gaps}; "
+                "other shares, names or intervals would work, shorter windows, or 0 where none is wanted"
             )
     return split
 
