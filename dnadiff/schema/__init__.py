@@ -239,7 +239,8 @@ class Config:
         block_size: Bases of a block of algo=bd3lm, 1 (autoregression) to a window (masked diffusion).
         time_conditioning: Tell the network the noise level.
         precision: Training precision; ``auto`` is bf16 where the processor computes it faster, else fp32.
-        compile: Compile the training step; ``auto`` does on a GPU; on a CPU it gained nothing.
+        compile: Compile the training step, which takes most of a minute; ``auto`` does on a GPU for 2,000 steps or
+            more; on a CPU it gained nothing.
         attention: The implementation of attention, of model.backbone=dit, llama, gpt2 and bert.
         scan: The implementation of the recurrence of model.backbone=caduceus; ``auto`` is ``torch``, and ``mamba_ssm``
             takes the kernels of that package on a GPU.

@@ -96,6 +96,23 @@ def test_compiling_without_a_compiler_is_refused(genome, monkeypatch):
         train(settings(compile="true"), genome, dry_run=True, quiet=True)
 
 
+@pytest.mark.parametrize(
+    ("told", "gpu", "sharded", "compiled"),
+    [
+        (["train.steps=2000"], True, False, True),
+        (["train.steps=1999"], True, False, False),
+        (["train.minutes=5"], True, False, True),
+        (["train.steps=2000"], True, True, False),
+        (["train.steps=2000"], False, False, False),
+        (["train.steps=1", "compile=true"], True, False, True),
+        (["train.steps=2000", "compile=false"], True, False, False),
+    ],
+)
+def test_short_training_is_not_compiled(told, gpu, sharded, compiled, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert training_plan._compiled(compose(told), sharded) == compiled
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="reads the processor's flags")
 @pytest.mark.parametrize(("flags", "precision"), [({"avx512f"}, "fp32"), ({"amx_bf16"}, "bf16")])
 def test_precision_is_what_the_processor_is_fast_in(monkeypatch, flags, precision):
