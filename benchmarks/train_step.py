@@ -48,7 +48,8 @@ def dnadiff_step(
     size: argparse.Namespace, x0: torch.Tensor, *, compiled: bool, bf16: bool, adaln: bool
 ) -> Callable[[], None]:
     """One step as ``dna-diff train`` takes it."""
-    model = DiT(VOCABULARY, size.width, size.layers, size.heads, adaln=adaln)
+    attention = "products" if bf16 and size.device == "cpu" else "sdpa"
+    model = DiT(VOCABULARY, size.width, size.layers, size.heads, adaln=adaln, attention=attention)
     process, device = AbsorbingProcess(LogLinear(), MASK), torch.device(size.device)
     denoiser = Denoiser(model, Subs(MASK, BASES), process).to(device)
     objective = MaskedNELBO(process, only_masked=not compiled and size.device == "cpu")

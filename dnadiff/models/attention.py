@@ -299,9 +299,7 @@ class _Sight:
 def _sdpa(sight: _Sight) -> Attention:
     pattern, valid = sight.pattern, sight.valid
     if pattern == Full():
-        if valid is None:
-            return _unmasked
-        mask = (valid | ~valid.any(-1, keepdim=True))[:, None, None, :]
+        mask = None if valid is None else (valid | ~valid.any(-1, keepdim=True))[:, None, None, :]
         return functools.partial(F.scaled_dot_product_attention, attn_mask=mask)
     if isinstance(sight.at, Tensor):
         return functools.partial(F.scaled_dot_product_attention, attn_mask=sight.mask(sight.queries, sight.keys))
@@ -310,8 +308,11 @@ def _sdpa(sight: _Sight) -> Attention:
     return _in_parts(sight)
 
 
-def _unmasked(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return attend_by_products(q, k, v) if serves(q, k, v) else F.scaled_dot_product_attention(q, k, v)
+def _products(sight: _Sight) -> Attention:
+    fused = _sdpa(sight)
+    if sight.pattern != Full() or sight.valid is not None:
+        return fused
+    return lambda q, k, v: attend_by_products(q, k, v) if serves(q, k, v) else fused(q, k, v)
 
 
 def _in_parts(sight: _Sight) -> Attention:
@@ -392,4 +393,6 @@ def _flex_kernel(fused: bool) -> Callable[..., Tensor]:
     return torch.compile(flex_attention, dynamic=False) if fused else flex_attention
 
 
-BACKENDS: dict[str, Callable[[_Sight], Attention]] = {"sdpa": _sdpa, "flash": _flash, "flex": _flex}
+BACKENDS: dict[str, Callable[[_Sight], Attention]] = {
+    "sdpa": _sdpa, "flash": _flash, "flex": _flex, "products": _products,
+}  # fmt: skip

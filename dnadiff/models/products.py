@@ -10,7 +10,7 @@ and to go back by the products alone (Dao et al., FlashAttention, 2022, appendix
     dV = P^T dout,   dP = dout V^T,   dS = P * (dP - rowsum(P * dP)),   dQ = dS K / sqrt(K),   dK = dS^T Q / sqrt(K)
 
 A few heads are taken at a time, as many as the caches hold. P costs 2 bytes a pair of positions, head, row and layer.
-benchmarks/train_step.py measures what it gains.
+It is ``attention=products``, which ``auto`` takes there; benchmarks/train_step.py measures what it gains.
 
 Shapes: B batch, H heads, N queries, M keys, K head width.
 """
@@ -24,7 +24,7 @@ CACHED = 2**19  # pairs of the heads taken at a time, for each thread
 
 
 def serves(q: Tensor, k: Tensor, v: Tensor) -> bool:
-    """Whether ``attend_by_products`` is meant for these: training, bfloat16, on a CPU, uncompiled, not too long."""
+    """Whether ``attend_by_products`` is worth it for these: training, bfloat16, on a CPU, uncompiled, not too long."""
     trains = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
     here = q.device.type == "cpu" and q.dtype == torch.bfloat16 and not torch.compiler.is_compiling()
     return trains and here and q.shape[0] * q.shape[1] * q.shape[2] * k.shape[2] <= PAIRS

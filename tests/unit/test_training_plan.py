@@ -88,6 +88,24 @@ def test_attention_that_cannot_train_here_is_refused(genome, name):
         train(settings(attention=name), genome, dry_run=True, quiet=True)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="what a processor does")
+@pytest.mark.parametrize(
+    ("told", "flags", "attention"),
+    [
+        ({}, {"amx_bf16"}, "products"),
+        ({"precision": "fp32"}, {"amx_bf16"}, "sdpa"),
+        ({"attention": "sdpa"}, {"amx_bf16"}, "sdpa"),
+        ({"precision": "bf16"}, {"avx512f"}, "sdpa"),
+        ({"attention": "products"}, {"avx512f"}, "products"),
+    ],
+)
+def test_attention_goes_by_products_where_the_processor_multiplies_bf16(told, flags, attention, monkeypatch):
+    monkeypatch.setattr(hardware, "processor_flags", lambda: flags)
+    config, denoiser = settings(**told), build_denoiser(training_plan.spec_of(settings()))
+    training_plan._implement(denoiser, config)
+    assert denoiser.backbone.attention == attention
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="what is refused without a GPU")
 def test_compiling_without_a_compiler_is_refused(genome, monkeypatch):
     monkeypatch.setenv("PATH", "")
