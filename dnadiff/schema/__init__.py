@@ -241,8 +241,8 @@ class Config:
         precision: Training precision; ``auto`` is bf16 where the processor computes it faster, else fp32.
         compile: Compile the training step, which takes most of a minute; ``auto`` does on a GPU for 2,000 steps or
             more; on a CPU it gained nothing.
-        attention: The implementation of attention, of model.backbone=dit, llama, gpt2 and bert. ``auto`` is ``sdpa``, and
-            ``products`` for training in bf16 on a processor with AMX.
+        attention: The implementation of attention, of model.backbone=dit, llama, gpt2 and bert. ``auto`` is ``sdpa``,
+            and ``products`` for training in bf16 on a processor with AMX.
         scan: The implementation of the recurrence of model.backbone=caduceus; ``auto`` is ``torch``, and ``mamba_ssm``
             takes the kernels of that package on a GPU.
         init_from: Run or model folder whose weights the training begins with; None begins with random ones. ``train``
