@@ -157,8 +157,9 @@ def main() -> None:
     about = {"steps": args.steps, "threads": 1, "torch": torch.__version__}
     args.out.write_text(json.dumps({"settings": about, "rows": rows}, indent=1) + "\n")
     for row in rows:
-        minus = f"{row.get('minus', 0):+.4f} ± {row.get('minus_error', 0):.4f}"
-        print(f"{row['name']:20}{row['bits_per_base']:.4f}  {minus}  {row['processor_seconds']:6.0f} s")
+        minus = f"{row['minus']:+.4f}" if "minus" in row else ""
+        error = f" ± {row['minus_error']:.4f}" if "minus_error" in row else ""
+        print(f"{row['name']:20}{row['bits_per_base']:.4f}  {minus + error:18}  {row['processor_seconds']:6.0f} s")
 
 
 if __name__ == "__main__":
