@@ -88,6 +88,7 @@ CHOICES = {
     "complementary masks": Choice(("algo.complementary=true",)),
     "time estimator": Choice(("estimator=time",)),
     "time, importance": Choice(("estimator=time", "algo.importance_sampling=true")),
+    "few masks more often": Choice(("estimator=count", "algo.importance_sampling=true")),
     "time, cosine": Choice(("estimator=time", "noise=cosine")),
 }
 

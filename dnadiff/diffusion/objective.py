@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dnadiff.diffusion.denoiser import Denoiser
 from dnadiff.diffusion.process import AbsorbingProcess
-from dnadiff.diffusion.timesteps import draw_counts, draw_log_uniform, draw_times, smallest
+from dnadiff.diffusion.timesteps import draw_counts, draw_few, draw_log_uniform, draw_times, smallest
 from dnadiff.errors import InputError
 from dnadiff.models.attention import Full, Pattern
 from dnadiff.random import Draws
@@ -140,8 +140,9 @@ class MaskedNELBO(Objective):
         process: The corruption; ``count`` reads its schedule only to tell the time.
         estimator: ``"count"`` or ``"time"``.
         eps: Smallest time of the ``time`` estimator, in (0, 1).
-        importance_sampling: ``time`` draws move chances evenly by their logarithm instead of t, so that all weights are
-            the same log(m(1) / m(eps)) (MDLM's switch of this name).
+        importance_sampling: Low noise more often, at less weight. ``time`` draws move chances evenly by their logarithm
+            instead of t, so that all weights are the same log(m(1) / m(eps)) (MDLM's switch of this name); ``count``
+            draws k about as 1 / sqrt(k) (``timesteps.draw_few``), still unbiased for the whole integral.
         reconstruction: Add what it costs to tell x_0 from itself at t = 0.
         pattern: Who sees whom in training; the bound itself is that of ``Full``.
         complementary: Samples 2i and 2i + 1 are the same window: ``count`` masks k tokens in the first, and in the
@@ -166,10 +167,8 @@ class MaskedNELBO(Objective):
     ) -> None:
         if estimator not in ESTIMATORS:
             raise InputError(f"estimator={estimator!r}: there are {', '.join(ESTIMATORS)}")
-        if importance_sampling and estimator != "time":
-            raise InputError("importance_sampling=True: draws times; the count estimator has none")
-        if complementary and estimator != "count":
-            raise InputError("complementary=True: goes with numbers of masks; estimator='count' would work")
+        if complementary and (estimator != "count" or importance_sampling):
+            raise InputError("complementary=True: goes with even numbers of masks; estimator='count' alone would work")
         self.process, self.estimator, self.eps, self.complementary = process, estimator, eps, complementary
         self.importance_sampling, self.reconstruction, self.pattern = importance_sampling, reconstruction, pattern
         self.only_masked = only_masked
@@ -211,12 +210,13 @@ class MaskedNELBO(Objective):
         self, draws: Draws, u: Tensor, maskable: Tensor, turned: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         n = maskable.sum(-1)
-        k = draw_counts(draws, n)
+        k, chance = draw_few(draws, n) if self.importance_sampling else (draw_counts(draws, n), None)
         if turned is not None:
             u, k = torch.where(turned[:, None], 1 - u, u), torch.where(turned, torch.minimum(n + 1 - k, n), k)
         masked, m = smallest(u, maskable, k)
         t = self.process.schedule.inverse(1 - m).clamp(0, 1)
-        return masked, t, n / k.clamp(min=1).double()
+        even = n / k.clamp(min=1).double()
+        return masked, t, even if chance is None else even / (n * chance).masked_fill(n == 0, 1.0)
 
     def _by_time(self, draws: Draws, u: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         schedule = self.process.schedule

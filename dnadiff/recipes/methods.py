@@ -114,10 +114,10 @@ def _mdlm(config: Config, tokenizer: Tokenizer) -> Method:
         parameterization |= {"carry_over": algo.carry_over, "zero_mask": algo.zero_mask}
     if algo.T:
         return Method(parameterization, {"name": "absorbing"}, {"name": "discrete_nelbo", "T": algo.T, **whole})
-    if algo.importance_sampling:
-        whole |= {"importance_sampling": True}
-    bound = {"name": "masked_nelbo", "estimator": config.estimator, **whole}
-    training = bound
+    skewed = {"importance_sampling": True} if algo.importance_sampling else {}
+    scored = skewed if config.estimator == "time" else {}
+    bound = {"name": "masked_nelbo", "estimator": config.estimator, **whole, **scored}
+    training = {**bound, **skewed}
     if algo.opening:
         opening = {"steps": algo.opening, "how": algo.opening_by, "length": config.model.length}
         training = {"name": "opening_attention", "estimator": config.estimator, **opening}

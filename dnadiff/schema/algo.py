@@ -41,8 +41,8 @@ class AlgoConfig:
         carry_over: Copy bases that are not masked; false is an ablation (mdlm).
         zero_mask: Give the mask no probability; false is an ablation (mdlm).
         subs_masking: Give the mask no probability, as upstream's switch (d3pm).
-        importance_sampling: Draw times so that every mask rate is as likely on a logarithmic scale (mdlm,
-            estimator=time).
+        importance_sampling: Train on low noise more often, at less weight: times so that every mask rate is as likely
+            on a logarithmic scale, or, with estimator=count, k masks about as 1 / sqrt(k) (mdlm).
         complementary: Read every window twice running, and mask the second time what was shown the first and one base
             more (mdlm, estimator=count).
         block_sizes: Train every step on blocks of one of these sizes, so that one model goes with all of them; empty:
@@ -181,7 +181,7 @@ def chosen_estimator(algo: AlgoConfig, estimator: str) -> str:
     """What ``auto`` stands for: ``count`` or ``time``; it stays ``auto`` where nothing is estimated."""
     if estimator != "auto" or algo.name == "ar":
         return estimator
-    return "count" if _no_count(algo) is None else "time"
+    return "count" if _no_count(algo) is None and not algo.importance_sampling else "time"
 
 
 def _no_count(algo: AlgoConfig) -> str | None:
@@ -196,7 +196,7 @@ def _no_count(algo: AlgoConfig) -> str | None:
         return f"{reasons[algo.name]}; leave it out"
     if algo.T:
         return f"algo.T={algo.T} has steps, which counting masks does away with; leave it out"
-    return "algo.importance_sampling=true draws times; estimator=time would work" if algo.importance_sampling else None
+    return None
 
 
 def _no_time(algo: AlgoConfig) -> str | None:

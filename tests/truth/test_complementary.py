@@ -76,7 +76,7 @@ def test_what_a_time_conditioned_network_is_told_has_the_law_of_its_masks():
 
 
 def test_times_have_no_complement():
-    with pytest.raises(InputError, match="complementary=True: goes with numbers of masks"):
+    with pytest.raises(InputError, match="complementary=True: goes with even numbers of masks"):
         MaskedNELBO(PROCESS, "time", complementary=True)
 
 

@@ -9,24 +9,24 @@ from scipy import stats
 
 from dnadiff.data.tokenizers import NucleotideTokenizer
 from dnadiff.diffusion import AbsorbingProcess, Batch, IdealDenoiser, LogLinear, MaskedNELBO
-from dnadiff.diffusion.timesteps import draw_counts, smallest
+from dnadiff.diffusion.timesteps import draw_counts, draw_few, smallest
 from dnadiff.random import Draws
 from tests.oracle import LENGTH, MASK, SEQUENCES, VOCAB, P, Recorded, ideal
 
 
-def expectation(denoiser, x0, maskable):
-    """E[loss of the row] over k and subsets, each with its probability 1/n and 1/C(n, k)."""
+def expectation(denoiser, x0, maskable, few=False):
+    """E[loss of the row] over k and subsets, each with its probability: 1/n, or that of ``draw_few``, and 1/C(n, k)."""
     places, n = [i for i, m in enumerate(maskable) if m], sum(maskable)
     time, mask, weight = [], [], []
     for k in range(1, n + 1):
         for subset in itertools.combinations(places, k):
-            time.append((k - 0.5) / n)
+            time.append(((k - 0.5) / n) ** (0.5 if few else 1))
             mask.append([0.1 if i in subset else 0.9 - 0.01 * i for i in range(len(x0))])
-            weight.append(1 / n / math.comb(n, k))
+            weight.append(((k / n) ** 0.5 - ((k - 1) / n) ** 0.5 if few else 1 / n) / math.comb(n, k))
     rows = len(time)
     batch = Batch(torch.tensor([x0] * rows), torch.tensor([maskable] * rows))
     mask = torch.tensor(mask, dtype=torch.float64) + 1e-3 * torch.arange(len(x0))
-    loss = MaskedNELBO(denoiser.process)(denoiser, batch, Recorded(time, mask))
+    loss = MaskedNELBO(denoiser.process, importance_sampling=few)(denoiser, batch, Recorded(time, mask))
     assert (loss.count == rows * n) and torch.equal(loss.valid, batch.valid)
     return (loss.nll.sum(-1) * torch.tensor(weight, dtype=torch.float64)).sum().item()
 
@@ -34,6 +34,24 @@ def expectation(denoiser, x0, maskable):
 @pytest.mark.parametrize("x0", SEQUENCES[::5], ids=lambda x: NucleotideTokenizer().decode(x))
 def test_count_objective_is_minus_log_p(x0):
     assert expectation(ideal(), x0, [True] * LENGTH) == pytest.approx(-math.log(P[x0]), rel=1e-12)
+
+
+@pytest.mark.parametrize("x0", SEQUENCES[::5], ids=lambda x: NucleotideTokenizer().decode(x))
+@pytest.mark.parametrize("maskable", [[True] * LENGTH, [True, False, True]], ids=["all", "some"])
+def test_drawing_few_masks_more_often_has_the_same_mean(x0, maskable):
+    evenly, few = (expectation(ideal(), x0, maskable, few) for few in (False, True))
+    assert few == pytest.approx(evenly, rel=1e-12)
+
+
+def test_few_masks_are_drawn_with_the_chance_that_is_told():
+    n, rows = 50, 200_000
+    k, chance = draw_few(Draws(0, range(rows)), torch.full((rows,), n))
+    assert k.min() == 1 and k.max() == n
+    for value in (1, 2, 7, 49, 50):
+        told = chance[k == value]
+        assert (told == told[0]).all() and told[0] == pytest.approx((value / n) ** 0.5 - ((value - 1) / n) ** 0.5)
+        assert (k == value).double().mean().item() == pytest.approx(told[0].item(), abs=2e-5)
+    assert all(x.tolist() == [0] for x in draw_few(Draws(0, [3]), torch.tensor([0])))
 
 
 @pytest.mark.parametrize("given", [(0,), (1,), (2,), (0, 2), (1, 2)])

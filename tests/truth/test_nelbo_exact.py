@@ -8,7 +8,6 @@ import torch
 from scipy.special import betainc
 
 from dnadiff.diffusion import SCHEDULES, Batch, MaskedNELBO
-from dnadiff.errors import InputError
 from dnadiff.random import Draws
 from tests.oracle import LENGTH, SCHEDULE_NAMES, SEQUENCES, SUBSETS, P, Recorded, cross_entropy, ideal
 
@@ -73,11 +72,6 @@ def test_importance_sampling_has_the_same_mean(name):
         total = (objective.loss(denoiser, batch, noised).nll.sum(-1).reshape(len(u), -1) * chance).sum(-1)
         want = -math.log(P[x0]) - missing(schedule, x0, eps)
         assert (total @ torch.tensor(weights / 2)).item() == pytest.approx(want, rel=1e-8)
-
-
-def test_importance_sampling_needs_times():
-    with pytest.raises(InputError, match="importance_sampling=True: draws times"):
-        MaskedNELBO(ideal().process, importance_sampling=True)
 
 
 def test_missing_mass_is_what_is_missing():

@@ -39,10 +39,6 @@ def refusal(*overrides):
             "estimator=count: algo.T=50 has steps, which counting masks does away with; leave it out",
         ),
         (
-            ["algo.importance_sampling=true", "estimator=count"],
-            "estimator=count: algo.importance_sampling=true draws times; estimator=time would work",
-        ),
-        (
             ["algo=ar", "estimator=time"],
             "estimator=time: the likelihood of ar is exact and estimates nothing; leave it out",
         ),
