@@ -21,7 +21,7 @@ FIGURES = {
     "last.processor_seconds": ("trained for, s", ",.0f"),
     "best": ("least bits per base", ".4f"),
     "bits_per_base": ("bits per base", ".4f"),
-    "minus": ("minus the preset's", "+.4f"),
+    "minus": ("minus the first row's", "+.4f"),
     "processor_seconds": ("processor seconds", ",.0f"),
     "block_size": ("blocks of", "d"),
     "from": ("from base", ",d"),
@@ -130,8 +130,8 @@ SECTIONS = (
     Section(
         "choices",
         "What the choices of the small presets are worth",
-        "The preset and one change at a time, the same bases, held-out *E. coli*; differences are paired by window and "
-        "seed, their errors are over windows.",
+        "`experiment=ecoli_cpu algo=mdlm` and one change at a time, the same bases, held-out *E. coli*; differences "
+        "are paired by window and seed, their errors are over windows.",
         ("bits_per_base", "minus", "processor_seconds", "weights"),
         words="--work DIR",
     ),

@@ -3,7 +3,8 @@
     python -m benchmarks.time_to_quality --work DIR [--only ours upstream] [--seeds 1 2 3] [--lr ...] [--batch ...]
                                          [--limit-minutes 90] [-o benchmarks/results/time_to_quality.json]
 
-- ours: ``dna-diff train experiment=ecoli_cpu``, its rate and batch those of the grid; other batches see as many
+- ours: ``dna-diff train experiment=ecoli_cpu`` (the recorded runs: with ``algo=mdlm``), its rate and batch those of the
+  grid; other batches see as many
   bases in all. What a step costs is the run's own record, checkpoints included.
 - upstream: ``benchmarks/upstream.py`` at the same width, depth and heads, the width of its conditioning chosen so that
   both have as many weights; no stem, dropout 0.1, 1 / t, constant rate after 2,500 steps, average of 0.9999, scored

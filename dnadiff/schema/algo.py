@@ -181,7 +181,7 @@ def chosen_estimator(algo: AlgoConfig, estimator: str) -> str:
     """What ``auto`` stands for: ``count`` or ``time``; it stays ``auto`` where nothing is estimated."""
     if estimator != "auto" or algo.name == "ar":
         return estimator
-    return "count" if _no_count(algo) is None and not algo.importance_sampling else "time"
+    return "count" if _no_count(algo) is None else "time"
 
 
 def _no_count(algo: AlgoConfig) -> str | None:

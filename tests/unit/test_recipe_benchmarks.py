@@ -38,9 +38,9 @@ def test_the_time_to_a_quality_is_that_of_the_first_score_that_is_good_enough(tm
 
 @pytest.mark.parametrize("choice", CHOICES.values(), ids=CHOICES)
 def test_every_choice_is_a_preset_that_exists(choice):
-    config = compose(["experiment=ecoli_cpu", *choice.words, f"model.length={choice.length}"])
+    config = compose(["experiment=ecoli_cpu", "algo=mdlm", *choice.words, f"model.length={choice.length}"])
     assert config.optim.batch_size == 32 and choice.batch * choice.length % 2048 == 0
 
 
 def test_a_choice_that_was_not_measured_has_no_row():
-    assert row_of("the preset", Path("nowhere")) is None
+    assert row_of("even counts", Path("nowhere")) is None
