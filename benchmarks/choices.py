@@ -131,9 +131,9 @@ def row_of(name: str, work: Path) -> dict[str, Any] | None:
         "bits_per_base_error": float(np.mean([each["standard_error"] for each in found.values()])),
         "processor_seconds": float(np.mean([each["seconds"] for each in found.values()])),
     }  # fmt: skip
-    preset = {seed: path for seed in found if (path := work / f"even_counts-{seed}.npz").exists()}
-    if preset and name != EVEN:
-        shared = [found[seed]["bits"] for seed in preset], [np.load(path)["bits"] for path in preset.values()]
+    base = {seed: path for seed in found if (path := work / f"{EVEN.replace(' ', '_')}-{seed}.npz").exists()}
+    if base and name != EVEN:
+        shared = [found[seed]["bits"] for seed in base], [np.load(path)["bits"] for path in base.values()]
         row["minus"] = float(np.mean(shared[0]) - np.mean(shared[1]))
         if CHOICES[name].length == CHOICES[EVEN].length:
             each = np.mean(shared[0], 0) - np.mean(shared[1], 0)

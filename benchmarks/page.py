@@ -86,35 +86,38 @@ class Section:
         return self.name.partition("_amx")[0].removesuffix("_short")
 
 
+_STEP = ("median_s", "min_s", "tokens_per_s", "gflops", "times_upstream", "times_upstream_by_processor")
+
 SECTIONS = (
     Section(
         "train_step",
         "A training step",
         "Against an eager step in fp32 as upstream writes it; sides take turns. Floating-point operations are those of "
         "the products and of attention, without what is computed twice.",
-        ("median_s", "min_s", "tokens_per_s", "gflops", "times_upstream", "times_upstream_by_processor"),
+        _STEP,
         words="--rounds 3",
     ),
     Section(
         "train_step_amx",
         "A training step on a processor with AMX",
-        "The same where the processor multiplies bfloat16; two threads.",
-        ("median_s", "min_s", "tokens_per_s", "gflops", "times_upstream", "times_upstream_by_processor"),
+        "The same where the processor multiplies bfloat16: two threads of a virtual machine whose other processors had "
+        "other work.",
+        _STEP,
         words="--without compiled fp32 --rounds 3",
     ),
     Section(
         "train_step_amx_128",
         "A smaller one there",
         "Width 128, two heads; two threads.",
-        ("median_s", "min_s", "tokens_per_s", "gflops", "times_upstream", "times_upstream_by_processor"),
+        _STEP,
         words="--width 128 --layers 4 --heads 2 --batch 16 --without compiled fp32 --rounds 5",
     ),
     Section(
         "time_to_quality",
         "Time to a given quality",
-        "Until the held-out bits per base reach the target: a grid of learning rates and batches, then more seeds. A "
-        "row without seconds did not reach it in the time it was trained for. The median is over the seeds of the "
-        "point that was there first with the first seed.",
+        "Until the held-out bits per base reach the target, ours with even counts of masks (`algo=mdlm`): a grid of "
+        "learning rates and batches, then more seeds. A row without seconds did not reach it in the time it was "
+        "trained for. The median is over the seeds of the point that was there first with the first seed.",
         ("lr", "batch", "seed", "reached.processor_seconds", "last.processor_seconds", "best"),
         words="--work DIR",
     ),
@@ -123,7 +126,7 @@ SECTIONS = (
         "The reference at every point of the grid",
         "The same runs of the reference with three seeds, trained side by side on a GPU in float32. Seconds are "
         "counted: steps times the 0.277 (batches of 8) and 1.04 (of 32) processor seconds that a step took above at "
-        "least. Stopped when the best point had met the target.",
+        "least. The runs were cut off before their 90 minutes.",
         ("lr", "batch", "seed", "reached.processor_seconds", "last.processor_seconds", "best"),
         words="--work DIR --batch 8 --seconds-a-step 0.277",
     ),

@@ -3,9 +3,8 @@
     python -m benchmarks.time_to_quality --work DIR [--only ours upstream] [--seeds 1 2 3] [--lr ...] [--batch ...]
                                          [--limit-minutes 90] [-o benchmarks/results/time_to_quality.json]
 
-- ours: ``dna-diff train experiment=ecoli_cpu`` (the recorded runs: with ``algo=mdlm``), its rate and batch those of the
-  grid; other batches see as many
-  bases in all. What a step costs is the run's own record, checkpoints included.
+- ours: ``dna-diff train experiment=ecoli_cpu algo=mdlm`` (even counts of masks), its rate and batch those of the grid;
+  other batches see as many bases in all. What a step costs is the run's own record, checkpoints included.
 - upstream: ``benchmarks/upstream.py`` at the same width, depth and heads, the width of its conditioning chosen so that
   both have as many weights; no stem, dropout 0.1, 1 / t, constant rate after 2,500 steps, average of 0.9999, scored
   with the averaged weights. It stops when it is there or its time is over.
@@ -76,9 +75,9 @@ class Run:
     def corpus(self) -> tuple[list[str], Corpus]:
         """Its settings, and its windows."""
         settings = [
-            "experiment=ecoli_cpu", f"data.path={ECOLI}", f"optim.lr={self.lr}", f"optim.batch_size={self.batch}",
-            f"train.steps={WINDOWS // self.batch}", f"seed={self.seed}", f"train.val_every={WINDOWS}",
-            "train.val_windows=32",
+            "experiment=ecoli_cpu", "algo=mdlm", f"data.path={ECOLI}", f"optim.lr={self.lr}",
+            f"optim.batch_size={self.batch}", f"train.steps={WINDOWS // self.batch}", f"seed={self.seed}",
+            f"train.val_every={WINDOWS}", "train.val_windows=32",
         ]  # fmt: skip
         return settings, open_corpus(compose(settings))
 

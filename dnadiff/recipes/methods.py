@@ -101,6 +101,7 @@ def _trained_with(config: Config) -> str:
         *([f"attention opening in {algo.opening:,} steps ({algo.opening_by})"] if algo.opening else []),
         *(["read at the base before"] if algo.shift else []),
         *(["complementary masks"] if algo.complementary else []),
+        *(["importance sampling"] if algo.importance_sampling else []),
         *([f"{algo.ar_weight:g} of the autoregressive loss"] if algo.ar_weight else []),
     ]
     return ", ".join([algo.name, *ablated, *blocks, *on_the_way, what, conditioning])

@@ -263,14 +263,15 @@ def _search(config: Config, process: AbsorbingProcess, valid: Dataset | None) ->
 
 def _implement(denoiser: Denoiser, config: Config) -> None:
     """Chooses the implementation of attention or of the scan, wherever the network is."""
-    wanted, products = config.attention, precision_of(config.precision) == "bf16" and ranks.device() == "cpu"
+    wanted, bf16 = config.attention, precision_of(config.precision) == "bf16" and has_fast_bf16()
+    auto = "products" if bf16 and ranks.device() == "cpu" else "sdpa"
     if wanted in ("flash", "flex") and not torch.cuda.is_available():
         raise InputError(f"attention={wanted}: trains on GPUs only and there is none; attention=sdpa works")
     if config.scan == "mamba_ssm" and not torch.cuda.is_available():
         raise InputError("scan=mamba_ssm: runs on GPUs only and there is none; scan=torch works")
     for module in denoiser.modules():
         if isinstance(module, DiT | Stack):
-            module.attention = wanted if wanted != "auto" else "products" if products and has_fast_bf16() else "sdpa"
+            module.attention = auto if wanted == "auto" else wanted
         elif isinstance(module, Caduceus):
             module.scan = "torch" if config.scan == "auto" else config.scan
 
